@@ -1,7 +1,13 @@
 //! Code generated from the contracts under `proto/`, the descriptor set they compile to, and the
 //! only way between the wire and [`haetae_core`]: `TryFrom` conversions that name every bad field.
 
-#[expect(missing_docs, unreachable_pub, clippy::all, reason = "generated from commented contracts")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated; the comments are in the contracts"
+)]
 mod generated {
     pub mod haetae {
         pub mod mesh {
@@ -19,10 +25,40 @@ mod generated {
                 tonic::include_proto!("haetae.audit.v1");
             }
         }
+        pub mod exchange {
+            pub mod v1 {
+                tonic::include_proto!("haetae.exchange.v1");
+            }
+        }
+        pub mod intake {
+            pub mod v1 {
+                tonic::include_proto!("haetae.intake.v1");
+            }
+        }
+        pub mod tracking {
+            pub mod v1 {
+                tonic::include_proto!("haetae.tracking.v1");
+            }
+        }
+        pub mod freeze {
+            pub mod v1 {
+                tonic::include_proto!("haetae.freeze.v1");
+            }
+        }
+        pub mod connector {
+            pub mod v1 {
+                tonic::include_proto!("haetae.connector.v1");
+            }
+        }
+        pub mod sandbox {
+            pub mod v1 {
+                tonic::include_proto!("haetae.sandbox.v1");
+            }
+        }
     }
 }
 
-pub use generated::haetae::{audit, log};
+pub use generated::haetae::{audit, connector, exchange, freeze, intake, log, sandbox, tracking};
 
 /// Every contract as an encoded `google.protobuf.FileDescriptorSet`, custom options included.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/haetae.bin"));
