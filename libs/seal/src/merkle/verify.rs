@@ -32,7 +32,8 @@ pub enum ProofError {
     /// Leaf and audit path do not lead to the root.
     #[error("the leaf is not under this root")]
     RootMismatch,
-    /// The proof does not lead to the earlier root: the log was rewritten, or the proof is not about this tree.
+    /// The proof does not lead to the earlier root. Like [`ProofError::NewRootMismatch`] it means that the log was
+    /// rewritten or that the proof is of other trees; a proof alone does not tell which.
     #[error("the proof does not lead to the earlier root")]
     OldRootMismatch,
     /// The proof does not lead to the later root.
