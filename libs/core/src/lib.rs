@@ -26,7 +26,7 @@ pub use id::{
     AgencyId, ArrivalId, AuthorisationId, ExchangeId, HopId, LegId, MalformedId, PersonId, RequestId, UnitId, WatchId,
     derived,
 };
-pub use order::{Arrival, Breach, Desired, FreezeScope, Order, within};
+pub use order::{Arrival, Breach, Desired, FreezeScope, Order, WalletRole, within};
 pub use reason::Reason;
 pub use transfer::{MalformedTransfer, TransferId, TransferIndex};
 

@@ -86,6 +86,19 @@ pub struct Arrival {
     pub block_hash: String,
     /// When it was seen.
     pub seen_at: Moment,
+    /// What kind of wallet the exchange says the target is.
+    pub wallet_role: Option<WalletRole>,
+}
+
+/// What a wallet is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WalletRole {
+    /// Deposit address of one customer.
+    CustomerDeposit,
+    /// Shared address where a memo tells customers apart.
+    OmnibusWithMemo,
+    /// The exchange's own wallet: hot, cold, treasury.
+    ExchangeOwn,
 }
 
 impl LegId {
