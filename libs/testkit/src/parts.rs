@@ -1,0 +1,162 @@
+//! Finding the real parts that tests and demos run on, and installing those that are missing.
+
+mod apt;
+mod npm;
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::workspace::{self, Hold};
+
+/// The oldest Postgres the services are written for.
+const OLDEST_POSTGRES: u32 = 15;
+
+/// One real part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Postgres 15 or later. Found as the folder that holds `initdb` and `postgres`.
+    Postgres,
+    /// Redis. Found as the executable `redis-server`.
+    Redis,
+    /// An Ethereum node for development. Found as the executable itself, not its script, so that killing it works.
+    Anvil,
+    /// The linter of the contracts. Found as the executable itself.
+    Buf,
+    /// The Solidity compiler. Found as the folder of the npm module, for `require` in Node.js.
+    Solc,
+}
+
+/// Whether missing parts may be installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Install {
+    /// Install what is missing, after saying so on standard error. `HAETAE_NO_INSTALL=1` overrules this.
+    Allowed,
+    /// A missing part is an error that says how to install it.
+    Forbidden,
+}
+
+/// Where the parts are.
+#[derive(Clone, Debug)]
+pub struct Found(BTreeMap<Part, PathBuf>);
+
+impl Found {
+    /// The place of one part; what is found there is said at [`Part`].
+    ///
+    /// # Errors
+    /// When the part was not asked for.
+    pub fn path(&self, part: Part) -> Result<&Path> {
+        self.0.get(&part).map(PathBuf::as_path).ok_or_else(|| anyhow!("{part:?} was not asked for"))
+    }
+}
+
+/// Finds the parts, installing those that are missing where that is allowed and possible: Debian packages as root,
+/// npm packages into Cargo's target folder. No system service is left running. Blocks; from async code call
+/// [`ensure_async`].
+///
+/// # Errors
+/// When a part is missing and may not or cannot be installed; the error names the package and the command.
+pub fn ensure(parts: &[Part], install: Install) -> Result<Found> {
+    let find_all = || {
+        let mut found = BTreeMap::new();
+        let mut missing = Vec::new();
+        for &part in parts {
+            match find(part)? {
+                Some(place) => drop(found.insert(part, place)),
+                None => missing.push(part),
+            }
+        }
+        Ok::<_, anyhow::Error>((found, missing))
+    };
+
+    let (found, missing) = find_all()?;
+    if missing.is_empty() {
+        return Ok(Found(found));
+    }
+    let forbidden = install == Install::Forbidden || std::env::var_os("HAETAE_NO_INSTALL") == Some("1".into());
+    let folder = workspace::target().join("parts");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let _one_installer = workspace::lock(&folder.join("install.lock"), Hold::Alone, Duration::from_secs(600))?;
+    // Another process may have installed them while this one waited.
+    let (_, missing) = find_all()?;
+    let debian: Vec<_> = missing.iter().filter_map(|part| part.debian_package()).collect();
+    apt::install(&debian, forbidden)?;
+    if missing.iter().any(|part| part.debian_package().is_none()) {
+        npm::install(forbidden)?;
+    }
+    let (found, missing) = find_all()?;
+    if missing.is_empty() { Ok(Found(found)) } else { Err(anyhow!("installed, but still not found: {missing:?}")) }
+}
+
+/// [`ensure`] on a thread where it may block.
+///
+/// # Errors
+/// As [`ensure`].
+pub async fn ensure_async(parts: &[Part], install: Install) -> Result<Found> {
+    let parts = parts.to_vec();
+    tokio::task::spawn_blocking(move || ensure(&parts, install)).await?
+}
+
+impl Part {
+    fn debian_package(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => Some("postgresql"),
+            Self::Redis => Some("redis-server"),
+            Self::Anvil | Self::Buf | Self::Solc => None,
+        }
+    }
+}
+
+fn find(part: Part) -> Result<Option<PathBuf>> {
+    match part {
+        Part::Postgres => Ok(find_postgres()),
+        Part::Redis => Ok(on_path("redis-server")),
+        Part::Anvil => npm::anvil(),
+        Part::Buf => npm::buf(),
+        Part::Solc => npm::solc(),
+    }
+}
+
+/// The newest server programs in Debian's folders, else those on the path (whose links are followed, since `postgres`
+/// looks for its files beside itself).
+fn find_postgres() -> Option<PathBuf> {
+    let debian = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|version| {
+            let number: u32 = version.file_name().to_str()?.parse().ok()?;
+            let bin = version.path().join("bin");
+            let complete = is_executable(&bin.join("postgres")) && is_executable(&bin.join("initdb"));
+            (number >= OLDEST_POSTGRES && complete).then_some((number, bin))
+        })
+        .max();
+    debian.map(|(_, bin)| bin).or_else(|| {
+        let bin = fs::canonicalize(on_path("initdb")?).ok()?.parent()?.to_path_buf();
+        let complete = is_executable(&bin.join("postgres"));
+        (complete && postgres_version(&bin)? >= OLDEST_POSTGRES).then_some(bin)
+    })
+}
+
+/// The major version, from `postgres (PostgreSQL) 15.14 (…)`.
+fn postgres_version(bin: &Path) -> Option<u32> {
+    let answer = std::process::Command::new(bin.join("postgres")).arg("--version").output().ok()?;
+    let text = String::from_utf8(answer.stdout).ok()?;
+    let number = text.split(' ').nth(2)?;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The first executable of that name on the path.
+pub(crate) fn on_path(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name.as_ref())).find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,98 @@
+//! npm packages, pinned by the lock file in `tests/chains` and installed into Cargo's target folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::{apt, is_executable, on_path};
+use crate::workspace;
+
+const PINS: [&str; 2] = ["package.json", "package-lock.json"];
+
+/// A copy of the lock file, written when the installation is complete: a newer lock file differs from it.
+const DONE: &str = "installed";
+
+/// The packages' own start scripts are passed by: they would run the real program as a child that outlives them when
+/// they are killed.
+pub(super) fn anvil() -> Result<Option<PathBuf>> {
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let package = format!("@foundry-rs/anvil-{}-{machine}", platform());
+    module(&package, "bin/anvil")
+}
+
+pub(super) fn buf() -> Result<Option<PathBuf>> {
+    let machine = match (platform(), std::env::consts::ARCH) {
+        (_, "x86_64") => "x64",
+        ("darwin", "aarch64") => "arm64",
+        (_, other) => other,
+    };
+    let package = format!("@bufbuild/buf-{}-{machine}", platform());
+    module(&package, "bin/buf")
+}
+
+pub(super) fn solc() -> Result<Option<PathBuf>> {
+    Ok(module("solc", "package.json")?.and_then(|file| Some(file.parent()?.to_path_buf())))
+}
+
+pub(super) fn install(forbidden: bool) -> Result<()> {
+    let folder = folder();
+    let pins = pins();
+    let by_hand = format!("npm ci --ignore-scripts in a copy of {}", pins.display());
+    if forbidden {
+        bail!("missing: npm packages of {}. Installing is forbidden here; it would be: {by_hand}", pins.display());
+    }
+    if on_path("npm").is_none() {
+        bail!("missing: npm (Debian's package npm), to install the packages of {}", pins.display());
+    }
+    let text = fs::read_to_string(pins.join("package.json"))?;
+    let package: serde_json::Value = serde_json::from_str(&text)?;
+    eprintln!("installing npm packages into {}: {}", folder.display(), package["dependencies"]);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let done = folder.join(DONE);
+    if done.exists() {
+        fs::remove_file(&done)?;
+    }
+    for file in PINS {
+        fs::copy(pins.join(file), folder.join(file))?;
+    }
+    apt::run(
+        Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+            .current_dir(&folder),
+    )?;
+    fs::copy(pins.join("package-lock.json"), &done)?;
+    Ok(())
+}
+
+fn pins() -> PathBuf {
+    workspace::root().join("tests/chains")
+}
+
+fn folder() -> PathBuf {
+    workspace::target().join("parts/npm")
+}
+
+fn platform() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    }
+}
+
+/// A file of an installed module; none when the installation is missing, unfinished or older than the lock file.
+fn module(package: &str, file: &str) -> Result<Option<PathBuf>> {
+    let wanted = pins().join("package-lock.json");
+    let wanted = fs::read(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
+    if fs::read(folder().join(DONE)).ok() != Some(wanted) {
+        return Ok(None);
+    }
+    let place = folder().join("node_modules").join(Path::new(package)).join(file);
+    let usable = if file.starts_with("bin/") { is_executable(&place) } else { place.is_file() };
+    Ok(usable.then_some(place))
+}

@@ -1,0 +1,94 @@
+//! A private Redis that keeps nothing.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::parts::{self, Install, Part};
+use crate::process::{Owned, log_to};
+use crate::until::until;
+
+/// A Redis server on a free port of loopback, without persistence: stopping it loses what it held.
+#[derive(Debug)]
+pub struct Redis {
+    program: PathBuf,
+    port: u16,
+    server: Option<Owned>,
+    folder: TempDir,
+}
+
+impl Redis {
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// When Redis is missing or does not answer.
+    pub async fn start() -> Result<Self> {
+        let found = parts::ensure_async(&[Part::Redis], Install::Allowed).await?;
+        let mut redis = Self {
+            program: found.path(Part::Redis)?.to_path_buf(),
+            port: crate::ports::free_port()?,
+            server: None,
+            folder: tempfile::Builder::new().prefix("haetae-redis-").tempdir()?,
+        };
+        redis.start_again().await?;
+        Ok(redis)
+    }
+
+    /// `redis://127.0.0.1:port`
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The port, which stays the same over stops and starts.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops the server at once; its clients see their connections end. Does nothing when it is stopped.
+    pub fn stop(&mut self) {
+        drop(self.server.take());
+    }
+
+    /// Starts the server again, empty, on the same port.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.stop();
+        let log = self.folder.path().join("redis.log");
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .arg("--dir")
+            .arg(self.folder.path());
+        log_to(&mut command, &log)?;
+        let mut server = Owned::spawn("redis-server", command, Signal::KILL)?;
+        until("redis-server answers", Duration::from_secs(20), async || {
+            if let Some(status) = server.exit_status() {
+                bail!("redis-server ended ({status}): {}", std::fs::read_to_string(&log)?);
+            }
+            Ok(answers(self.port).await.unwrap_or(false))
+        })
+        .await?;
+        self.server = Some(server);
+        Ok(())
+    }
+}
+
+async fn answers(port: u16) -> Result<bool> {
+    let exchange = async {
+        let mut connection = TcpStream::connect(("127.0.0.1", port)).await?;
+        connection.write_all(b"PING\r\n").await?;
+        let mut answer = [0; 7];
+        connection.read_exact(&mut answer).await?;
+        Ok(&answer == b"+PONG\r\n")
+    };
+    tokio::time::timeout(Duration::from_secs(2), exchange).await?
+}
