@@ -6,15 +6,17 @@
 //! [`postgres::Cluster::shared`], which outlives a test binary so that the next one need not wait for it, and
 //! stops by itself when it has not been used for a while.
 
+pub mod anvil;
+pub mod binaries;
 pub mod certs;
 mod files;
 pub mod keys;
-
+pub mod oidc;
 pub mod parts;
 pub mod ports;
 pub mod postgres;
 pub mod process;
-
+pub mod proxy;
 pub mod redis;
 mod until;
 mod workspace;

@@ -15,15 +15,12 @@ const PINS: [&str; 2] = ["package.json", "package-lock.json"];
 const DONE: &str = "installed";
 
 /// The packages' own start scripts are passed by: they would run the real program as a child that outlives them when
-/// they are killed.
+/// they are killed. On machines for which no program is pinned, one on the path will do.
 pub(super) fn anvil() -> Result<Option<PathBuf>> {
-    let machine = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let package = format!("@foundry-rs/anvil-{}-{machine}", platform());
-    module(&package, "bin/anvil")
+    match (platform(), std::env::consts::ARCH) {
+        ("linux", "x86_64") => module("@foundry-rs/anvil-linux-amd64", "bin/anvil"),
+        _ => Ok(on_path("anvil")),
+    }
 }
 
 pub(super) fn buf() -> Result<Option<PathBuf>> {
@@ -52,7 +49,7 @@ pub(super) fn install(forbidden: bool) -> Result<()> {
     }
     let text = fs::read_to_string(pins.join("package.json"))?;
     let package: serde_json::Value = serde_json::from_str(&text)?;
-    eprintln!("installing npm packages into {}: {}", folder.display(), package["dependencies"]);
+    eprintln!("installing npm packages into {}: {}", folder.display(), names(&package));
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let done = folder.join(DONE);
     if done.exists() {
@@ -68,6 +65,17 @@ pub(super) fn install(forbidden: bool) -> Result<()> {
     )?;
     fs::copy(pins.join("package-lock.json"), &done)?;
     Ok(())
+}
+
+/// What a `package.json` asks for, with versions.
+fn names(package: &serde_json::Value) -> String {
+    ["dependencies", "optionalDependencies"]
+        .into_iter()
+        .filter_map(|group| package[group].as_object())
+        .flatten()
+        .map(|(name, version)| format!("{name}@{}", version.as_str().unwrap_or_default()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn pins() -> PathBuf {

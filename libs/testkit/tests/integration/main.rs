@@ -1,5 +1,10 @@
 //! The real parts do what tests rely on.
 
 mod certificates;
+mod chain;
 mod databases;
+mod faults;
+mod persons;
+mod processes;
+mod programs;
 mod redis_server;
