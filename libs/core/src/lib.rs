@@ -11,6 +11,7 @@ mod amount;
 mod authorisation;
 mod field;
 mod id;
+mod legal;
 mod order;
 pub mod reason;
 mod transfer;
@@ -26,6 +27,7 @@ pub use id::{
     AgencyId, ArrivalId, AuthorisationId, ExchangeId, HopId, LegId, MalformedId, PersonId, RequestId, UnitId, WatchId,
     derived,
 };
+pub use legal::{LegalBasis, LegalRules, Limits, NotAllowed, RequestKind};
 pub use order::{Arrival, Breach, Desired, FreezeScope, Order, WalletRole, within};
 pub use reason::Reason;
 pub use transfer::{MalformedTransfer, TransferId, TransferIndex};
