@@ -1,0 +1,272 @@
+//! Budgets of calls, shared by replicas in Redis; without Redis each replica spends its share.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use opentelemetry::{global, metrics::Counter};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout};
+
+use crate::config::{Rate, RedisConfig};
+
+/// A budget is asked for on the way of every call: Redis answers within this or is not waited for.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// After a failure Redis is left alone for so long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Local buckets are forgotten (full ones first) beyond so many.
+const MOST_BUCKETS: usize = 50_000;
+
+/// Takes one token from every bucket, or from none and answers how many milliseconds the emptiest needs.
+const TAKE: &str = r"
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local levels, wait = {}, 0
+for i, key in ipairs(KEYS) do
+  local rate, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local known = redis.call('HMGET', key, 'level', 'at')
+  local level = burst
+  if known[1] then
+    local gained = math.max(0, now - tonumber(known[2])) * rate / 1000000
+    level = math.min(burst, tonumber(known[1]) + gained)
+  end
+  levels[i] = level
+  if level < 1 then wait = math.max(wait, math.ceil((1 - level) * 1000 / rate)) end
+end
+if wait > 0 then return wait end
+for i, key in ipairs(KEYS) do
+  local rate, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  redis.call('HSET', key, 'level', string.format('%.6f', levels[i] - 1), 'at', string.format('%.0f', now))
+  redis.call('PEXPIRE', key, math.ceil(burst * 1000 / rate) + 1000)
+end
+return 0
+";
+
+/// Whose budget, and how large it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub(crate) kind: &'static str,
+    pub(crate) whose: String,
+    pub(crate) rate: Rate,
+}
+
+impl Claim {
+    /// The bucket's name. Redis is not told who calls: ids are hashed.
+    fn key(&self, service: &str) -> String {
+        let hash = Sha256::digest(self.whose.as_bytes());
+        let short = u128::from_be_bytes(std::array::from_fn(|i| hash[i]));
+        format!("haetae:rate:{service}:{}:{short:032x}", self.kind)
+    }
+}
+
+pub(crate) struct Budgets {
+    service: String,
+    replicas: u32,
+    shared: Option<Shared>,
+    local: Mutex<Local>,
+    fallbacks: Counter<u64>,
+}
+
+impl Budgets {
+    /// Connects lazily and never waits for Redis at the start.
+    ///
+    /// # Errors
+    /// When the configured URL is none.
+    pub(crate) fn new(service: &str, replicas: u32, redis: &RedisConfig) -> anyhow::Result<Self> {
+        let shared = redis.url.as_ref().map(|url| Shared::new(url.expose())).transpose()?;
+        Ok(Self {
+            service: service.to_owned(),
+            replicas,
+            shared,
+            local: Mutex::default(),
+            fallbacks: global::meter("haetae.mesh")
+                .u64_counter("haetae.rate.local")
+                .with_description("Budgets decided by the replica alone because Redis did not answer")
+                .build(),
+        })
+    }
+
+    /// Takes one call from every budget, or from none.
+    ///
+    /// # Errors
+    /// How long until all of them have one.
+    pub(crate) async fn take(&self, claims: &[Claim]) -> Result<(), Duration> {
+        if claims.is_empty() {
+            return Ok(());
+        }
+        if let Some(shared) = &self.shared {
+            if let Some(answer) = shared.take(&self.service, claims).await {
+                return answer;
+            }
+            self.fallbacks.add(1, &[]);
+        }
+        self.local.lock().unwrap_or_else(PoisonError::into_inner).take(
+            &self.service,
+            claims,
+            self.replicas,
+            Instant::now(),
+        )
+    }
+}
+
+struct Shared {
+    redis: ConnectionManager,
+    script: redis::Script,
+    start: Instant,
+    /// Milliseconds after `start` before which Redis is left alone.
+    paused_until: AtomicU64,
+}
+
+impl Shared {
+    fn new(url: &str) -> anyhow::Result<Self> {
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(1)))
+            .set_response_timeout(Some(PATIENCE))
+            .set_number_of_retries(1);
+        // The URL may hold a password: the library's own error does not repeat it.
+        let client = redis::Client::open(url)?;
+        Ok(Self {
+            redis: ConnectionManager::new_lazy_with_config(client, config)?,
+            script: redis::Script::new(TAKE),
+            start: Instant::now(),
+            paused_until: AtomicU64::new(0),
+        })
+    }
+
+    /// None where Redis does not answer in time.
+    async fn take(&self, service: &str, claims: &[Claim]) -> Option<Result<(), Duration>> {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if now < self.paused_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut call = self.script.prepare_invoke();
+        for claim in claims {
+            call.key(claim.key(service));
+            call.arg(claim.rate.per_second.get());
+            call.arg(claim.rate.burst.get());
+        }
+        let mut redis = self.redis.clone();
+        let answer: Result<Result<u64, _>, _> = timeout(PATIENCE, call.invoke_async(&mut redis)).await;
+        match answer {
+            Ok(Ok(0)) => Some(Ok(())),
+            Ok(Ok(wait)) => Some(Err(Duration::from_millis(wait))),
+            Ok(Err(_)) | Err(_) => {
+                let pause = u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
+                self.paused_until.store(now + pause, Ordering::Relaxed);
+                tracing::debug!("Redis does not answer; budgets are decided by this replica's share");
+                None
+            }
+        }
+    }
+}
+
+/// This replica's share of every budget.
+#[derive(Default)]
+struct Local(HashMap<String, Bucket>);
+
+/// Tokens in millionths, so that a share of a small rate is not lost to rounding.
+#[derive(Clone, Copy)]
+struct Bucket {
+    level: u64,
+    at: Instant,
+}
+
+const WHOLE: u64 = 1_000_000;
+
+struct Share {
+    per_second: u64,
+    burst: u64,
+}
+
+impl Share {
+    fn of(rate: Rate, replicas: u32) -> Self {
+        let part = |n: u32| u64::from(n) * WHOLE / u64::from(replicas.max(1));
+        Self { per_second: part(rate.per_second.get()).max(1), burst: part(rate.burst.get()).max(WHOLE) }
+    }
+
+    fn level(&self, bucket: Bucket, now: Instant) -> u64 {
+        let elapsed = now.saturating_duration_since(bucket.at).as_micros();
+        let gained = elapsed.saturating_mul(u128::from(self.per_second)) / 1_000_000;
+        let gained = u64::try_from(gained).unwrap_or(u64::MAX);
+        bucket.level.saturating_add(gained).min(self.burst)
+    }
+}
+
+impl Local {
+    fn take(&mut self, service: &str, claims: &[Claim], replicas: u32, now: Instant) -> Result<(), Duration> {
+        let mut levels = Vec::with_capacity(claims.len());
+        let mut wait = Duration::ZERO;
+        for claim in claims {
+            let key = claim.key(service);
+            let share = Share::of(claim.rate, replicas);
+            let level = self.0.get(&key).map_or(share.burst, |bucket| share.level(*bucket, now));
+            if level < WHOLE {
+                let micros = (WHOLE - level).saturating_mul(1_000_000) / share.per_second;
+                wait = wait.max(Duration::from_micros(micros + 1));
+            }
+            levels.push((key, level));
+        }
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        if self.0.len() + levels.len() > MOST_BUCKETS {
+            // Whoever has not called for a minute has its bucket full again, or nearly.
+            self.0.retain(|_, b| now.saturating_duration_since(b.at) < Duration::from_secs(60));
+            if self.0.len() + levels.len() > MOST_BUCKETS {
+                self.0.clear();
+            }
+        }
+        for (key, level) in levels {
+            let bucket = Bucket { level: level - WHOLE, at: now };
+            self.0.insert(key, bucket);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(whose: &str, per_second: u32, burst: u32) -> Claim {
+        Claim { kind: "person", whose: whose.into(), rate: Rate::new(per_second, burst) }
+    }
+
+    #[test]
+    fn a_replica_alone_spends_its_share() {
+        let now = Instant::now();
+        let claims = [claim("kim", 10, 6)];
+        let mut local = Local::default();
+        let passed = (0..10).filter(|_| local.take("s", &claims, 3, now).is_ok()).count();
+        assert_eq!(passed, 2, "6 shared by 3 replicas");
+        let wait = local.take("s", &claims, 3, now).unwrap_err();
+        assert!(local.take("s", &claims, 3, now + wait).is_ok());
+        assert!(local.take("s", &claims, 3, now + wait).is_err());
+    }
+
+    #[test]
+    fn an_empty_budget_leaves_the_others_untouched() {
+        let now = Instant::now();
+        let mut local = Local::default();
+        let both = [claim("kim", 1, 1), claim("unit", 1, 3)];
+        assert!(local.take("s", &both, 1, now).is_ok());
+        for _ in 0..5 {
+            assert!(local.take("s", &both, 1, now).is_err());
+        }
+        let unit = [claim("unit", 1, 3)];
+        assert!(local.take("s", &unit, 1, now).is_ok());
+        assert!(local.take("s", &unit, 1, now).is_ok());
+        assert!(local.take("s", &unit, 1, now).is_err());
+    }
+
+    #[test]
+    fn redis_is_not_told_who_calls() {
+        assert!(!claim("kim@police", 1, 1).key("intake").contains("kim"));
+    }
+}

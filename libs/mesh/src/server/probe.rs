@@ -1,0 +1,72 @@
+//! Plain HTTP for whoever runs the process: is it alive, may it be given work, how does it stand.
+
+use std::sync::Arc;
+
+use axum::{Json, Router, extract, http::StatusCode, response::IntoResponse, routing::get};
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{ready::Readiness, reload::Reloaded, tls::ServerSide};
+
+#[derive(Clone)]
+pub(super) struct State {
+    service: &'static str,
+    started: OffsetDateTime,
+    findings: watch::Receiver<Readiness>,
+    tls: Arc<Reloaded<ServerSide>>,
+}
+
+impl State {
+    pub(super) fn new(
+        service: &'static str,
+        findings: watch::Receiver<Readiness>,
+        tls: Arc<Reloaded<ServerSide>>,
+    ) -> Self {
+        Self { service, started: OffsetDateTime::now_utc(), findings, tls }
+    }
+}
+
+#[derive(Serialize)]
+struct Status {
+    service: &'static str,
+    version: &'static str,
+    started: Option<String>,
+    certificate_ends: Option<String>,
+    #[serde(flatten)]
+    readiness: Readiness,
+}
+
+/// Answers until dropped.
+pub(super) async fn serve(listener: TcpListener, state: State) {
+    let router = Router::new()
+        .route("/livez", get(|| async { StatusCode::OK }))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .with_state(state);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::warn!(%error, "probes are no longer answered");
+    }
+}
+
+async fn readyz(extract::State(state): extract::State<State>) -> impl IntoResponse {
+    let readiness = state.findings.borrow().clone();
+    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(readiness))
+}
+
+async fn status(extract::State(state): extract::State<State>) -> impl IntoResponse {
+    let rfc3339 = |t: OffsetDateTime| t.format(&Rfc3339).ok();
+    Json(Status {
+        service: state.service,
+        version: env!("CARGO_PKG_VERSION"),
+        started: rfc3339(state.started),
+        certificate_ends: state
+            .tls
+            .current()
+            .ends_at
+            .and_then(|t| OffsetDateTime::from_unix_timestamp(t).ok())
+            .and_then(rfc3339),
+        readiness: state.findings.borrow().clone(),
+    })
+}

@@ -1,0 +1,97 @@
+//! What a service tells about itself: log lines on stderr, traces and metrics over OTLP.
+//!
+//! A tracer always runs, also where nothing is exported: trace context is carried through calls and logs in any case.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use opentelemetry::{global, propagation::TextMapPropagator, trace::TracerProvider as _};
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{
+    Resource, metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
+};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{LogFormat, TelemetryConfig};
+
+/// How long what is left to tell may take at the end.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// Sends what is left when dropped.
+#[must_use = "telemetry ends when this is dropped"]
+pub struct Guard {
+    tracer: SdkTracerProvider,
+    meter: SdkMeterProvider,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.tracer.shutdown_with_timeout(FLUSH);
+        let _ = self.meter.shutdown_with_timeout(FLUSH);
+    }
+}
+
+/// Starts log lines, tracing and metrics for the whole process. Needs a Tokio runtime.
+///
+/// # Errors
+/// When the filter or the endpoint cannot be read, or telemetry has been started before.
+pub fn init(config: &TelemetryConfig, service: &'static str) -> anyhow::Result<Guard> {
+    let filter = EnvFilter::try_new(&config.level).context("telemetry.level")?;
+    let resource = Resource::builder().with_service_name(service).build();
+    let mut tracer = SdkTracerProvider::builder().with_resource(resource.clone());
+    let mut meter = SdkMeterProvider::builder().with_resource(resource);
+    if let Some(endpoint) = &config.otlp_endpoint {
+        let spans =
+            SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().context("telemetry.otlp_endpoint")?;
+        let metrics = MetricExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .build()
+            .context("telemetry.otlp_endpoint")?;
+        tracer = tracer.with_batch_exporter(spans);
+        meter = meter.with_periodic_exporter(metrics);
+    }
+    let guard = Guard { tracer: tracer.build(), meter: meter.build() };
+    global::set_text_map_propagator(TraceContextPropagator::new());
+    global::set_tracer_provider(guard.tracer.clone());
+    global::set_meter_provider(guard.meter.clone());
+
+    let lines = match config.format {
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .with_writer(std::io::stderr)
+            .boxed(),
+        LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        // Spans are made whatever the log level: the exporter's own crates would otherwise trace themselves.
+        .with(
+            tracing_opentelemetry::layer()
+                .with_tracer(guard.tracer.tracer("haetae"))
+                .with_filter(tracing_subscriber::filter::filter_fn(|metadata| metadata.target().starts_with("haetae"))),
+        )
+        .try_init()
+        .context("telemetry is running already")?;
+    Ok(guard)
+}
+
+/// The W3C `traceparent` of the current span, to be stored with what the work decides; none outside of a trace.
+pub fn traceparent() -> Option<String> {
+    let mut carrier = std::collections::HashMap::new();
+    TraceContextPropagator::new().inject_context(&tracing::Span::current().context(), &mut carrier);
+    carrier.remove("traceparent")
+}
+
+/// Makes a span continue a stored `traceparent`. Text that is none changes nothing.
+pub fn continue_from(span: &tracing::Span, traceparent: &str) {
+    let carrier = std::collections::HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
+    let parent = TraceContextPropagator::new().extract(&carrier);
+    if opentelemetry::trace::TraceContextExt::span(&parent).span_context().is_valid() {
+        // Fails only where no tracer listens, and then there is nothing to continue.
+        let _ = span.set_parent(parent);
+    }
+}
