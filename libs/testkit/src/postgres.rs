@@ -6,10 +6,10 @@ mod shared;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
@@ -177,15 +177,15 @@ impl<'a> Layout<'a> {
             .arg(&self.data)
             .args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"])
             .env("LC_ALL", "C")
-            .current_dir(self.folder)
-            .stdin(Stdio::null());
+            .current_dir(self.folder);
         account.runs(&mut command);
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
-        if !output.status.success() {
-            return Err(anyhow!("{}", String::from_utf8_lossy(&output.stderr).trim()))
-                .with_context(|| format!("initdb failed in {}", self.folder.display()));
+        log_to(&mut command, &self.log)?;
+        let mut initdb = Owned::spawn("initdb", command, Signal::KILL)?;
+        until("initdb has ended", START, async || Ok(initdb.exit_status().is_some())).await?;
+        match initdb.exit_status() {
+            Some(status) if status.success() => Ok(()),
+            status => bail!("initdb failed ({status:?}); see {}", self.log.display()),
         }
-        Ok(())
     }
 
     fn server(&self, port: u16, durable: bool) -> Command {

@@ -24,12 +24,14 @@ static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 
 /// Runs Postgres and stops it when nobody has held `in-use.lock` for a minute; while it stops it, it holds that lock
 /// alone, so that newcomers wait and then find it gone. Arguments: the folder, then the server's command.
+///
+/// It is patient with `watch.lock`, which those who look whether there is a watch hold for a moment.
 const WATCH: &str = r#"
 trap '' HUP INT
 cd "$1" || exit 1
 shift
 exec 9<watch.lock
-flock --nonblock 9 || exit 0
+flock --timeout 10 9 || exit 1
 "$@" 9<&- &
 server=$!
 idle=0
@@ -116,6 +118,9 @@ async fn start(layout: &Layout<'_>, account: &Account) -> Result<()> {
     }
     if layout.data.exists() {
         fs::remove_dir_all(&layout.data).with_context(|| format!("cannot remove {}", layout.data.display()))?;
+    }
+    if layout.log.exists() {
+        fs::remove_file(&layout.log)?;
     }
     fs::create_dir(&layout.data)?;
     account.owns(&layout.data)?;
