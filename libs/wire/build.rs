@@ -16,9 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?).join("haetae.bin");
     fs::write(&out, compiler.encode_file_descriptor_set())?;
 
-    tonic_prost_build::configure()
-        .emit_rerun_if_changed(false)
-        .compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod id;
 mod legal;
 mod order;
 pub mod reason;
+mod statement;
 mod transfer;
 
 pub use account::{Account, Asset, ChainId, MalformedAccount, Target};
@@ -30,6 +31,10 @@ pub use id::{
 pub use legal::{LegalBasis, LegalRules, Limits, NotAllowed, RequestKind};
 pub use order::{Arrival, Breach, Desired, FreezeScope, Order, WalletRole, within};
 pub use reason::Reason;
+pub use statement::{
+    Confirmation, ConfirmationAnswer, Event, EventContent, LegReport, LegState, Receipt, Refusal, RefusalReason,
+    SuspiciousActivity,
+};
 pub use transfer::{MalformedTransfer, TransferId, TransferIndex};
 
 /// A moment, UTC. Everything that is stored or signed has whole microseconds: see [`micros`].

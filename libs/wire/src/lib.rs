@@ -10,11 +10,6 @@
 )]
 mod generated {
     pub mod haetae {
-        pub mod mesh {
-            pub mod v1 {
-                tonic::include_proto!("haetae.mesh.v1");
-            }
-        }
         pub mod log {
             pub mod v1 {
                 tonic::include_proto!("haetae.log.v1");
@@ -58,7 +53,16 @@ mod generated {
     }
 }
 
+pub mod convert;
+pub mod keys;
+pub mod read;
+mod reasons;
+pub mod registry;
+pub mod signed;
+
 pub use generated::haetae::{audit, connector, exchange, freeze, intake, log, sandbox, tracking};
+
+pub use reasons::{code, reasons_markdown};
 
 /// Every contract as an encoded `google.protobuf.FileDescriptorSet`, custom options included.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/haetae.bin"));
