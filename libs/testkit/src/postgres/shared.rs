@@ -67,11 +67,12 @@ async fn attach() -> Result<Cluster> {
     let in_use = lock("in-use.lock", Hold::Together).await?;
 
     let layout = Layout::new(&programs, &folder);
-    if !is_watched(&folder)? {
-        start(&layout, &account).await?;
-    }
     let mut port = None;
     let ready = until("the shared Postgres answers", START, async || {
+        // Looked at each time: the watch may just be ending, with the server that it watched over.
+        if !is_watched(&folder)? {
+            start(&layout, &account).await?;
+        }
         port = listening_port(&layout.data);
         match port {
             Some(port) => Ok(answers(port).await),
