@@ -1,0 +1,208 @@
+//! What was said about a transfer, and what has to be said when it turns out otherwise. A fact is never taken back by
+//! deleting it: that it does not hold any more is said as another.
+
+use haetae_core::{Account, Amount};
+
+use crate::knowledge::Holder;
+use crate::trail::{EndReason, Hop, Outcome, Reached, Sighting};
+
+/// What was said so far about one transfer; nothing at first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) hop: Option<SaidHop>,
+    pub(crate) arrival: Option<SaidArrival>,
+    pub(crate) end: Option<SaidEnd>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SaidHop {
+    pub(crate) depth: u32,
+    pub(crate) traced: Amount,
+    pub(crate) provisional: bool,
+    pub(crate) finality: Finality,
+    /// The block it was last said to be in.
+    pub(crate) block_hash: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SaidArrival {
+    pub(crate) holder: Holder,
+    pub(crate) traced: Amount,
+    pub(crate) state: ArrivalState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SaidEnd {
+    pub(crate) reason: TrailEnd,
+    pub(crate) traced: Amount,
+}
+
+/// How final a hop is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finality {
+    /// In a block.
+    Seen,
+    /// Under as many blocks as the chain's configuration asks.
+    Confirmed,
+    /// The chain's own finality.
+    Final,
+    /// No longer in the chain, or no longer traced.
+    Retracted,
+}
+
+/// Where an arrival stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArrivalState {
+    /// No open question lies before it.
+    Settled,
+    /// It waits: an open question lies before it.
+    HeldBack,
+    /// It is none any more.
+    Retracted,
+}
+
+/// Why a trail ends, of all the reasons there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TrailEnd {
+    Held,
+    Dust,
+    Other(EndReason),
+}
+
+/// Something to be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Traced money moved; or it did so otherwise than was said.
+    Hop { sighting: Sighting, hop: SaidHop },
+    /// How final a hop is changed.
+    Finality { sighting: Sighting, finality: Finality },
+    /// It arrived at an exchange, or the arrival stands otherwise than was said.
+    Arrival { sighting: Sighting, arrival: SaidArrival },
+    /// A trail ends at this account.
+    Ended { sighting: Sighting, account: Account, end: SaidEnd },
+}
+
+impl Change {
+    pub(crate) fn is_retraction(&self) -> bool {
+        match self {
+            Self::Finality { finality, .. } => *finality == Finality::Retracted,
+            Self::Arrival { arrival, .. } => arrival.state == ArrivalState::Retracted,
+            Self::Hop { .. } | Self::Ended { .. } => false,
+        }
+    }
+}
+
+impl Said {
+    /// Something was said that was not taken back.
+    pub(crate) fn stands(&self) -> bool {
+        self.end.is_some()
+            || self.hop.as_ref().is_some_and(|hop| hop.finality != Finality::Retracted)
+            || self.arrival.as_ref().is_some_and(|arrival| arrival.state != ArrivalState::Retracted)
+    }
+}
+
+/// What has to be said so that what was said about a transfer is what it turned out to be.
+pub(crate) fn settle(said: &Said, sighting: &Sighting, outcome: &Outcome) -> (Said, Vec<Change>) {
+    let mut changes = Vec::new();
+    let hop = match outcome {
+        Outcome::Hop(hop) => Some(hop),
+        _ => None,
+    };
+    let said = Said {
+        hop: settle_hop(said.hop.as_ref(), sighting, hop, &mut changes),
+        arrival: settle_arrival(said.arrival.as_ref(), sighting, hop, &mut changes),
+        end: settle_end(said.end.as_ref(), sighting, outcome, &mut changes),
+    };
+    (said, changes)
+}
+
+fn settle_hop(said: Option<&SaidHop>, sighting: &Sighting, hop: Option<&Hop>, out: &mut Vec<Change>) -> Option<SaidHop> {
+    let mut finality = |finality| out.push(Change::Finality { sighting: sighting.clone(), finality });
+    let Some(hop) = hop else {
+        return said.map(|said| {
+            if said.finality != Finality::Retracted {
+                finality(Finality::Retracted);
+            }
+            SaidHop { finality: Finality::Retracted, ..said.clone() }
+        });
+    };
+    let moved = said.is_some_and(|said| said.finality == Finality::Retracted || said.block_hash != sighting.block_hash);
+    let now = SaidHop {
+        depth: hop.depth,
+        traced: hop.traced,
+        provisional: hop.provisional,
+        finality: said.filter(|_| !moved).map_or(Finality::Seen, |said| said.finality),
+        block_hash: sighting.block_hash.clone(),
+    };
+    if moved {
+        finality(Finality::Seen);
+    }
+    let same =
+        said.is_some_and(|s| (s.depth, s.traced, s.provisional) == (now.depth, now.traced, now.provisional));
+    if !same {
+        out.push(Change::Hop { sighting: sighting.clone(), hop: now.clone() });
+    }
+    Some(now)
+}
+
+fn settle_arrival(
+    said: Option<&SaidArrival>,
+    sighting: &Sighting,
+    hop: Option<&Hop>,
+    out: &mut Vec<Change>,
+) -> Option<SaidArrival> {
+    let now = hop.and_then(|hop| match &hop.reached {
+        Reached::Held(holder) => Some(SaidArrival {
+            holder: holder.clone(),
+            traced: hop.traced,
+            state: if hop.provisional { ArrivalState::HeldBack } else { ArrivalState::Settled },
+        }),
+        _ => None,
+    });
+    let mut say = |arrival: &SaidArrival| {
+        out.push(Change::Arrival { sighting: sighting.clone(), arrival: arrival.clone() });
+    };
+    let retracted = |said: &SaidArrival| SaidArrival { state: ArrivalState::Retracted, ..said.clone() };
+    match (said, now) {
+        (said, Some(now)) if said == Some(&now) => Some(now),
+        (said, Some(now)) => {
+            // Who acts on settled arrivals must hear that it is not one, before hearing what it is instead.
+            if let Some(said) = said.filter(|said| {
+                said.state == ArrivalState::Settled && now.state == ArrivalState::HeldBack
+            }) {
+                say(&retracted(said));
+            }
+            say(&now);
+            Some(now)
+        }
+        (Some(said), None) => {
+            if said.state != ArrivalState::Retracted {
+                say(&retracted(said));
+            }
+            Some(retracted(said))
+        }
+        (None, None) => None,
+    }
+}
+
+fn settle_end(said: Option<&SaidEnd>, sighting: &Sighting, outcome: &Outcome, out: &mut Vec<Change>) -> Option<SaidEnd> {
+    let (account, now) = match outcome {
+        Outcome::Untraced => return None,
+        Outcome::Dust { traced } => (&sighting.to, SaidEnd { reason: TrailEnd::Dust, traced: *traced }),
+        Outcome::ServiceLike { left } => {
+            (&sighting.from, SaidEnd { reason: TrailEnd::Other(EndReason::ServiceLike), traced: *left })
+        }
+        Outcome::Hop(hop) => {
+            let reason = match &hop.reached {
+                Reached::Followed => return None,
+                Reached::Held(_) => TrailEnd::Held,
+                Reached::Ended(reason) => TrailEnd::Other(*reason),
+            };
+            (&sighting.to, SaidEnd { reason, traced: hop.traced })
+        }
+    };
+    if said != Some(&now) {
+        out.push(Change::Ended { sighting: sighting.clone(), account: account.clone(), end: now.clone() });
+    }
+    Some(now)
+}

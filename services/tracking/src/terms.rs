@@ -1,0 +1,43 @@
+//! What a watch was granted: where it starts, how much was stolen, where it stops.
+
+use std::collections::BTreeMap;
+
+use haetae_core::{Amount, Asset, RequestId, Target, WatchId};
+
+/// A watch as people approved it. It never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) watch: WatchId,
+    pub(crate) request: RequestId,
+    pub(crate) root: Target,
+    /// The traced amount at the root. An asset that is not listed is not followed.
+    pub(crate) stolen: BTreeMap<Asset, Amount>,
+    pub(crate) limits: Limits,
+    /// How many exchanges are asked about each address.
+    pub(crate) exchanges: u32,
+}
+
+/// Where a watch stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Transfers from the root at most.
+    pub(crate) max_hops: u32,
+    /// Transfers of less are not followed.
+    pub(crate) dust: BTreeMap<Asset, Amount>,
+    /// Accounts that may come under watch, the root not counted.
+    pub(crate) max_addresses: u32,
+    /// Questions to exchanges, over all of them; asking the same one again about the same address is not another.
+    pub(crate) max_questions: u32,
+    /// An account that has sent more transactions, or to more payees, is taken for a service.
+    pub(crate) max_degree: u64,
+}
+
+impl Terms {
+    pub(crate) fn follows(&self, asset: &Asset) -> bool {
+        self.stolen.contains_key(asset)
+    }
+
+    pub(crate) fn is_dust(&self, asset: &Asset, amount: Amount) -> bool {
+        self.limits.dust.get(asset).is_some_and(|threshold| amount < *threshold)
+    }
+}

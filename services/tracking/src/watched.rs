@@ -1,0 +1,236 @@
+//! One watch in memory: its inputs, its trail, and what was already said about it.
+//!
+//! [`Watched::settle`] is the only way anything gets said: it compares what was said with what the fold says now. So it
+//! does not matter whether the trail came about block by block or was folded again after a reorganisation or a late
+//! answer: what is said ends up the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use haetae_core::{Account, Amount, Asset, TransferId};
+
+use crate::knowledge::{AccountFacts, FactsMissing, Knowledge, Known, Standing};
+use crate::said::{self, Change, Said};
+use crate::terms::Terms;
+use crate::trail::{Outcome, Place, Sighting, Totals, Trail};
+
+/// A transfer that carried traced money at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Movement {
+    /// Where it stands in the chain, or last stood.
+    pub(crate) sighting: Sighting,
+    /// It is in the chain.
+    pub(crate) live: bool,
+    /// What was said about it.
+    pub(crate) said: Said,
+}
+
+/// A question that follows from a step: about an account, because of a transfer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) account: Account,
+    pub(crate) hop: TransferId,
+}
+
+/// What has to be said and stored since the last time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// Retractions first, then in the order of the chain.
+    pub(crate) changes: Vec<Change>,
+    pub(crate) asks: Vec<Ask>,
+    pub(crate) movements: Vec<Movement>,
+    pub(crate) known: Vec<(Account, Known)>,
+}
+
+impl News {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.asks.is_empty() && self.movements.is_empty() && self.known.is_empty()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    terms: Terms,
+    knowledge: Knowledge,
+    trail: Trail,
+    movements: BTreeMap<TransferId, Movement>,
+    outcomes: BTreeMap<TransferId, Outcome>,
+    asks: Vec<Ask>,
+    /// Movements of which something may have to be said or stored.
+    touched: BTreeSet<TransferId>,
+}
+
+impl Watched {
+    /// From what is stored.
+    ///
+    /// # Errors
+    /// When money leads to an account whose facts are not among what is known; then what is stored is damaged.
+    pub(crate) fn restore(
+        terms: Terms,
+        known: BTreeMap<Account, Known>,
+        movements: Vec<Movement>,
+    ) -> Result<Self, FactsMissing> {
+        let mut watched = Self {
+            knowledge: Knowledge::restore(&terms, known),
+            trail: Trail::begin(&terms),
+            terms,
+            movements: movements.into_iter().map(|m| (m.sighting.transfer.clone(), m)).collect(),
+            outcomes: BTreeMap::new(),
+            asks: Vec::new(),
+            touched: BTreeSet::new(),
+        };
+        watched.fold()?;
+        watched.touched.clear();
+        Ok(watched)
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    pub(crate) fn knowledge(&self) -> &Knowledge {
+        &self.knowledge
+    }
+
+    pub(crate) fn followed(&self) -> impl Iterator<Item = &Account> {
+        self.trail.followed()
+    }
+
+    pub(crate) fn follows(&self, account: &Account) -> bool {
+        self.trail.follows(account)
+    }
+
+    pub(crate) fn totals(&self) -> BTreeMap<Asset, Totals> {
+        self.trail.totals(&self.terms)
+    }
+
+    /// True where a transfer would move traced money.
+    pub(crate) fn concerns(&self, from: &Account, asset: &Asset) -> bool {
+        self.trail.follows(from) && !self.trail.left(from, asset).is_zero()
+    }
+
+    /// The next transfer of the chain. True if it moves traced money.
+    ///
+    /// # Errors
+    /// When the payee's facts are needed; nothing has changed then.
+    pub(crate) fn see(
+        &mut self,
+        sighting: Sighting,
+        facts: impl FnOnce(&Account) -> Option<AccountFacts>,
+    ) -> Result<bool, FactsMissing> {
+        if sighting.from == sighting.to || sighting.amount.is_zero() || !self.concerns(&sighting.from, &sighting.asset) {
+            // Not kept: what is traced to a payer at a given place never grows by what is learnt later, so that it
+            // stays untraced as long as the blocks before it stand; and if they do not, it is seen again.
+            return Ok(false);
+        }
+        let step = self.trail.step(&self.terms, &mut self.knowledge, &sighting, facts)?;
+        let transfer = sighting.transfer.clone();
+        if step.ask {
+            self.asks.push(Ask { account: sighting.to.clone(), hop: transfer.clone() });
+        }
+        self.outcomes.insert(transfer.clone(), step.outcome);
+        let movement = self.movements.entry(transfer.clone()).or_insert_with(|| Movement {
+            sighting: sighting.clone(),
+            live: true,
+            said: Said::default(),
+        });
+        movement.sighting = sighting;
+        movement.live = true;
+        self.touched.insert(transfer);
+        Ok(true)
+    }
+
+    /// Forgets the blocks after `fork`: they have left the chain. True if there was anything in them.
+    pub(crate) fn rewind(&mut self, fork: u64) -> bool {
+        let gone = self.movements.values_mut().filter(|m| m.live && m.sighting.place.block > fork);
+        let mut any = false;
+        for movement in gone {
+            movement.live = false;
+            any = true;
+        }
+        if any {
+            self.fold_known();
+        }
+        any
+    }
+
+    /// Takes in what exchanges say of an account. True where that is news.
+    pub(crate) fn learn(&mut self, account: &Account, standing: Standing) -> bool {
+        let news = self.knowledge.learn(account, standing);
+        if news {
+            self.fold_known();
+        }
+        news
+    }
+
+    /// Says what has to be said: the difference between what was said and what is so now.
+    pub(crate) fn settle(&mut self) -> News {
+        let mut retractions = Vec::new();
+        let mut changes: Vec<(Place, Vec<Change>)> = Vec::new();
+        let mut stored = Vec::new();
+        for transfer in std::mem::take(&mut self.touched) {
+            let Some(movement) = self.movements.get_mut(&transfer) else { continue };
+            let outcome = match movement.live {
+                true => self.outcomes.get(&transfer).unwrap_or(&Outcome::Untraced),
+                false => &Outcome::Untraced,
+            };
+            let (said, now) = said::settle(&movement.said, &movement.sighting, outcome);
+            movement.said = said;
+            stored.push(movement.clone());
+            if now.iter().any(Change::is_retraction) {
+                retractions.push((movement.sighting.place, now));
+            } else {
+                changes.push((movement.sighting.place, now));
+            }
+        }
+        retractions.sort_by_key(|(place, _)| *place);
+        changes.sort_by_key(|(place, _)| *place);
+        News {
+            changes: retractions.into_iter().chain(changes).flat_map(|(_, changes)| changes).collect(),
+            asks: std::mem::take(&mut self.asks),
+            movements: stored,
+            known: self.knowledge.take_unsaved(),
+        }
+    }
+
+    /// Notes how final hops have become; that is said by whoever watches the chain's head.
+    pub(crate) fn mark(&mut self, transfer: &TransferId, finality: said::Finality) {
+        if let Some(hop) = self.movements.get_mut(transfer).and_then(|movement| movement.said.hop.as_mut()) {
+            hop.finality = finality;
+        }
+    }
+
+    /// Folds anew over what is in the chain. Facts are known of every account that money led to before.
+    fn fold(&mut self) -> Result<(), FactsMissing> {
+        let mut live: Vec<&Movement> = self.movements.values().filter(|movement| movement.live).collect();
+        live.sort_by_key(|movement| movement.sighting.place);
+        let mut trail = Trail::begin(&self.terms);
+        let mut outcomes = BTreeMap::new();
+        for movement in live {
+            let step = trail.step(&self.terms, &mut self.knowledge, &movement.sighting, |_| None)?;
+            outcomes.insert(movement.sighting.transfer.clone(), step.outcome);
+        }
+        for (transfer, movement) in &self.movements {
+            let moved = !movement.live && movement.said.stands();
+            if moved || movement.live && outcomes.get(transfer) != self.outcomes.get(transfer) {
+                self.touched.insert(transfer.clone());
+            }
+        }
+        self.trail = trail;
+        self.outcomes = outcomes;
+        Ok(())
+    }
+
+    #[expect(clippy::expect_used, reason = "a fold over fewer transfers, or with less traced, reaches no new account")]
+    fn fold_known(&mut self) {
+        self.fold().expect("every account reached was reached before");
+    }
+
+    /// What is traced to an account and still there.
+    #[cfg(test)]
+    pub(crate) fn left(&self, account: &Account, asset: &Asset) -> Amount {
+        self.trail.left(account, asset)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+use std::collections::BTreeMap;
+
+use haetae_core::Amount;
+use proptest::prelude::*;
+
+use super::{Movement, News, Watched};
+use crate::knowledge::{Holder, Known, Standing};
+use crate::said::{ArrivalState, Change, Finality};
+use crate::scene::{account, held, plain, terms, token, transfer};
+use crate::terms::Terms;
+use crate::trail::Sighting;
+
+fn watch(terms: Terms) -> Watched {
+    Watched::restore(terms, BTreeMap::new(), Vec::new()).unwrap()
+}
+
+fn see(watched: &mut Watched, transfers: &[Sighting]) -> News {
+    for transfer in transfers {
+        watched.see(transfer.clone(), plain).unwrap();
+    }
+    watched.settle()
+}
+
+/// What was said, in short: what kind, of which transfer, and how it stands.
+fn told(news: &News) -> Vec<String> {
+    let number = |s: &Sighting| s.place.position;
+    news.changes
+        .iter()
+        .map(|change| match change {
+            Change::Hop { sighting, hop } => {
+                let traced = hop.traced;
+                let open = if hop.provisional { " provisional" } else { "" };
+                format!("hop {} of {traced}{open}", number(sighting))
+            }
+            Change::Finality { sighting, finality } => format!("{} {finality:?}", number(sighting)),
+            Change::Arrival { sighting, arrival } => {
+                format!("arrival {} of {} {:?}", number(sighting), arrival.traced, arrival.state)
+            }
+            Change::Ended { sighting, end, .. } => format!("end {} {:?}", number(sighting), end.reason),
+        })
+        .collect()
+}
+
+#[test]
+fn a_hop_is_said_once_and_its_payee_asked_about_once() {
+    let mut watched = watch(terms(100));
+    let news = see(&mut watched, &[transfer(1, 1, 0, 1, 60), transfer(2, 1, 0, 1, 40)]);
+    assert_eq!(told(&news), ["hop 1 of 60", "hop 2 of 40"]);
+    assert_eq!(news.asks.len(), 1);
+    assert_eq!(news.movements.len(), 2);
+    assert_eq!(news.known.len(), 1);
+    assert!(watched.settle().is_empty());
+}
+
+#[test]
+fn held_by_one_exchange_is_an_arrival_at_once() {
+    let mut watched = watch(terms(100));
+    see(&mut watched, &[transfer(1, 1, 0, 1, 60)]);
+    assert!(watched.learn(&account(1), held()));
+    assert_eq!(told(&watched.settle()), ["arrival 1 of 60 Settled", "end 1 Held"]);
+    let more = see(&mut watched, &[transfer(2, 2, 0, 1, 60)]);
+    assert_eq!(told(&more), ["hop 2 of 40", "arrival 2 of 40 Settled", "end 2 Held"]);
+}
+
+/// 0 → 1 (asked about, no answer) → 2 (held).
+fn beyond_an_open_question() -> Watched {
+    let mut watched = watch(terms(100));
+    let news = see(&mut watched, &[transfer(1, 1, 0, 1, 100), transfer(2, 2, 1, 2, 80)]);
+    assert_eq!(told(&news), ["hop 1 of 100", "hop 2 of 80 provisional"]);
+    watched.learn(&account(2), held());
+    assert_eq!(told(&watched.settle()), ["arrival 2 of 80 HeldBack", "end 2 Held"]);
+    watched
+}
+
+#[test]
+fn an_arrival_that_was_held_back_is_issued_when_the_open_question_is_answered_with_no() {
+    let mut watched = beyond_an_open_question();
+    watched.learn(&account(1), Standing::NotHeld);
+    assert_eq!(told(&watched.settle()), ["hop 2 of 80", "arrival 2 of 80 Settled"]);
+}
+
+#[test]
+fn an_arrival_that_was_held_back_is_none_when_the_open_question_is_answered_with_yes() {
+    let mut watched = beyond_an_open_question();
+    watched.learn(&account(1), held());
+    assert_eq!(
+        told(&watched.settle()),
+        ["2 Retracted", "arrival 2 of 80 Retracted", "arrival 1 of 100 Settled", "end 1 Held"]
+    );
+    assert_eq!(watched.totals()[&token()].arrived, Amount::from(100u64));
+}
+
+#[test]
+fn an_arrival_that_leaves_the_chain_is_retracted_and_comes_back_as_the_same() {
+    let mut watched = watch(terms(100));
+    see(&mut watched, &[transfer(1, 5, 0, 1, 60)]);
+    watched.learn(&account(1), held());
+    watched.settle();
+
+    assert!(watched.rewind(4));
+    let news = watched.settle();
+    assert_eq!(told(&news), ["1 Retracted", "arrival 1 of 60 Retracted"]);
+    assert!(news.movements.iter().all(|movement| !movement.live));
+
+    let again = see(&mut watched, &[transfer(1, 7, 0, 1, 60)]);
+    assert_eq!(told(&again), ["1 Seen", "arrival 1 of 60 Settled", "end 1 Held"]);
+    assert!(again.asks.is_empty(), "it was asked about before");
+}
+
+#[test]
+fn a_transfer_that_only_changes_its_block_is_not_retracted() {
+    let mut watched = watch(terms(100));
+    see(&mut watched, &[transfer(1, 5, 0, 1, 60)]);
+    watched.learn(&account(1), held());
+    watched.settle();
+    watched.rewind(4);
+    assert_eq!(told(&see(&mut watched, &[transfer(1, 6, 0, 1, 60)])), ["1 Seen"]);
+}
+
+#[test]
+fn how_final_a_hop_is_survives_that_it_is_said_again() {
+    let mut watched = watch(terms(100));
+    see(&mut watched, &[transfer(1, 1, 0, 1, 100), transfer(2, 2, 1, 2, 80)]);
+    watched.mark(&transfer(2, 2, 1, 2, 80).transfer, Finality::Final);
+    watched.learn(&account(1), Standing::NotHeld);
+    let news = watched.settle();
+    let [Change::Hop { hop, .. }] = news.changes.as_slice() else { panic!("{news:?}") };
+    assert_eq!(hop.finality, Finality::Final);
+}
+
+#[test]
+fn a_second_holder_does_not_replace_the_first() {
+    let mut watched = watch(terms(100));
+    see(&mut watched, &[transfer(1, 1, 0, 1, 60)]);
+    watched.learn(&account(1), held());
+    watched.settle();
+    let other = Holder { exchange: "bithumb".parse().unwrap(), role: None };
+    assert!(!watched.learn(&account(1), Standing::Held(other)));
+    assert!(watched.settle().is_empty());
+}
+
+/// What is stored of a watch.
+#[derive(Default)]
+struct Stored {
+    known: BTreeMap<haetae_core::Account, Known>,
+    movements: BTreeMap<haetae_core::TransferId, Movement>,
+}
+
+impl Stored {
+    fn take(&mut self, news: News) {
+        self.known.extend(news.known);
+        self.movements.extend(news.movements.into_iter().map(|m| (m.sighting.transfer.clone(), m)));
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Happens {
+    Block(Vec<(u8, u8, u64)>),
+    /// The last blocks leave the chain.
+    Reorg(u64),
+    Answer(u8, bool),
+}
+
+fn anything() -> impl Strategy<Value = Vec<Happens>> {
+    let block = prop::collection::vec((0u8..6, 0u8..6, 0u64..60), 0..5).prop_map(Happens::Block);
+    let reorg = (1u64..4).prop_map(Happens::Reorg);
+    let answer = (1u8..6, any::<bool>()).prop_map(|(account, held)| Happens::Answer(account, held));
+    prop::collection::vec(prop_oneof![6 => block, 1 => reorg, 2 => answer], 0..25)
+}
+
+fn tight(questions: u32, addresses: u32, degree: u64) -> Terms {
+    let mut terms = terms(100);
+    terms.limits.max_questions = questions;
+    terms.limits.max_addresses = addresses;
+    terms.limits.max_degree = degree;
+    terms
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever happened, in whatever order: what stands is what a fresh fold over the chain says, and what was said is
+    /// what stands. And what is stored is enough to go on from.
+    #[test]
+    fn what_was_said_is_what_a_fresh_fold_over_the_chain_says(
+        story in anything(), questions in 2u32..20, addresses in 1u32..8, degree in 2u64..6,
+    ) {
+        let terms = tight(questions, addresses, degree);
+        let mut watched = watch(terms.clone());
+        let mut stored = Stored::default();
+        let mut chain: Vec<Vec<Sighting>> = Vec::new();
+        let mut number = 0;
+        for event in story {
+            match event {
+                Happens::Block(moves) => {
+                    let height = chain.len() as u64 + 1;
+                    let block: Vec<_> = moves
+                        .into_iter()
+                        .map(|(from, to, amount)| {
+                            number += 1;
+                            transfer(number, height, from, to, amount)
+                        })
+                        .collect();
+                    for transfer in &block {
+                        watched.see(transfer.clone(), plain).unwrap();
+                    }
+                    chain.push(block);
+                }
+                Happens::Reorg(depth) => {
+                    let kept = chain.len().saturating_sub(depth as usize);
+                    chain.truncate(kept);
+                    watched.rewind(kept as u64);
+                }
+                Happens::Answer(n, yes) => {
+                    watched.learn(&account(n), if yes { held() } else { Standing::NotHeld });
+                }
+            }
+            stored.take(watched.settle());
+        }
+
+        let known: BTreeMap<_, _> = stored.known.clone();
+        let mut fresh = Watched::restore(terms.clone(), known, Vec::new()).unwrap();
+        for transfer in chain.iter().flatten() {
+            fresh.see(transfer.clone(), plain).unwrap();
+        }
+        let afresh = fresh.settle();
+        prop_assert_eq!(fresh.totals(), watched.totals());
+
+        let standing: BTreeMap<_, _> = stored
+            .movements
+            .values()
+            .filter(|m| m.said.stands())
+            .map(|m| {
+                let hop = m.said.hop.clone();
+                let arrival = m.said.arrival.clone().filter(|a| a.state != ArrivalState::Retracted);
+                (m.sighting.clone().transfer, (hop, arrival, m.said.end.clone()))
+            })
+            .collect();
+        let expected: BTreeMap<_, _> = afresh
+            .movements
+            .into_iter()
+            .map(|m| (m.sighting.transfer, (m.said.hop, m.said.arrival, m.said.end)))
+            .collect();
+        prop_assert_eq!(standing, expected);
+
+        let mut restored = Watched::restore(
+            terms, stored.known, stored.movements.into_values().collect(),
+        ).unwrap();
+        prop_assert_eq!(restored.totals(), watched.totals());
+        prop_assert!(restored.settle().is_empty());
+    }
+}
