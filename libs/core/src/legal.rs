@@ -103,6 +103,7 @@ pub struct LegalBasis {
     document_required: bool,
     exchanges: Option<BTreeSet<ExchangeId>>,
     approve_within: Duration,
+    question_period: Duration,
     watch_period: Option<Duration>,
     freeze_period: Option<Duration>,
     limits: Limits,
@@ -211,6 +212,11 @@ impl LegalBasis {
     /// How long a request may wait for approval.
     pub fn approve_within(&self) -> Duration {
         self.approve_within
+    }
+
+    /// How long a question about an address may be put, counted from the approval. Zero where none is allowed.
+    pub fn question_period(&self) -> Duration {
+        self.question_period
     }
 
     /// How many other persons must approve.

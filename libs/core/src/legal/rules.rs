@@ -19,6 +19,7 @@ struct Written {
     document_required: bool,
     exchanges: Option<BTreeSet<ExchangeId>>,
     approve_within_hours: u32,
+    question_hours: Option<u32>,
     max_watch_days: Option<u32>,
     max_freeze_days: Option<u32>,
     #[serde(default)]
@@ -88,8 +89,12 @@ impl Faults<'_> {
         if written.approve_within_hours == 0 {
             self.add("approve_within_hours", "must be at least 1");
         }
-        for (key, days) in [("max_watch_days", written.max_watch_days), ("max_freeze_days", written.max_freeze_days)] {
-            if days == Some(0) {
+        for (key, time) in [
+            ("question_hours", written.question_hours),
+            ("max_watch_days", written.max_watch_days),
+            ("max_freeze_days", written.max_freeze_days),
+        ] {
+            if time == Some(0) {
                 self.add(key, "must be at least 1; leave it out where none is allowed");
             }
         }
@@ -97,6 +102,9 @@ impl Faults<'_> {
         let allows = |kind| agencies.values().any(|kinds| kinds.contains_key(&kind));
         let (watches, stands, freezes) =
             (allows(RequestKind::Watch), allows(RequestKind::StandingFreeze), allows(RequestKind::Freeze));
+        if allows(RequestKind::ConfirmAddress) && written.question_hours.is_none() {
+            self.add("question_hours", "is missing, but questions are allowed");
+        }
         if watches && written.max_watch_days.is_none() {
             self.add("max_watch_days", "is missing, but watches are allowed");
         }
@@ -116,6 +124,7 @@ impl Faults<'_> {
             document_required: written.document_required,
             exchanges: written.exchanges,
             approve_within: Duration::hours(written.approve_within_hours.into()),
+            question_period: Duration::hours(written.question_hours.unwrap_or_default().into()),
             watch_period: written.max_watch_days.map(|days| Duration::days(days.into())),
             freeze_period: written.max_freeze_days.map(|days| Duration::days(days.into())),
             limits,

@@ -10,6 +10,7 @@ const RULES: &str = r#"
 citation = "Criminal Procedure Act art. 215"
 document_required = true
 approve_within_hours = 24
+question_hours = 72
 max_watch_days = 30
 max_freeze_days = 10
 
