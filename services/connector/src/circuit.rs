@@ -1,0 +1,83 @@
+//! Whether the exchange can be expected to answer. An open circuit slows attempts down to single probes; it never
+//! abandons an order.
+
+use std::time::Duration;
+
+use haetae_core::Moment;
+
+/// The line to the exchange as this replica sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Circuit {
+    failures: u32,
+    probe_at: Option<Moment>,
+}
+
+/// When a circuit opens, and how often it is probed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Threshold {
+    /// Failures in a row that open it.
+    pub(crate) failures: u32,
+    /// Time between probes.
+    pub(crate) probe_every: Duration,
+}
+
+impl Circuit {
+    /// Nothing known yet, or the exchange has just answered, whatever it said.
+    pub(crate) const CLOSED: Self = Self { failures: 0, probe_at: None };
+
+    /// After an attempt without an answer.
+    pub(crate) fn failed(self, now: Moment, threshold: Threshold) -> Self {
+        let failures = self.failures.saturating_add(1);
+        let probe_at = (failures >= threshold.failures).then(|| now + threshold.probe_every);
+        Self { failures, probe_at }
+    }
+
+    /// True while attempts are made as orders come.
+    pub(crate) fn is_closed(self) -> bool {
+        self.probe_at.is_none()
+    }
+
+    /// How many attempts may be made now, of those that could be.
+    pub(crate) fn allows(self, now: Moment, wanted: usize) -> usize {
+        match self.probe_at {
+            None => wanted,
+            Some(at) if now >= at => wanted.min(1),
+            Some(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THRESHOLD: Threshold = Threshold { failures: 3, probe_every: Duration::from_secs(1) };
+
+    fn after(failures: u32) -> Circuit {
+        (0..failures).fold(Circuit::CLOSED, |c, _| c.failed(Moment::UNIX_EPOCH, THRESHOLD))
+    }
+
+    #[test]
+    fn single_failures_do_not_open_it() {
+        assert!(after(2).is_closed());
+        assert!(!after(3).is_closed());
+    }
+
+    #[test]
+    fn an_open_circuit_lets_one_probe_through_in_its_time() {
+        let open = after(5);
+        assert_eq!(open.allows(Moment::UNIX_EPOCH, 10), 0);
+        assert_eq!(open.allows(Moment::UNIX_EPOCH + THRESHOLD.probe_every, 10), 1);
+    }
+
+    #[test]
+    fn a_closed_one_lets_everything_through() {
+        assert_eq!(Circuit::CLOSED.allows(Moment::UNIX_EPOCH, 10), 10);
+    }
+
+    #[test]
+    fn it_never_stays_shut_for_ever() {
+        let open = after(100_000);
+        assert_eq!(open.allows(Moment::UNIX_EPOCH + Duration::from_secs(1), 1), 1);
+    }
+}

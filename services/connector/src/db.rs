@@ -1,0 +1,248 @@
+//! All SQL of the connector.
+
+use haetae_core::{LegId, Moment, RequestId};
+use sqlx::{FromRow, PgConnection, PgPool, migrate::Migrator};
+use uuid::Uuid;
+
+use crate::delivery::Wanted;
+
+/// The connector's own tables.
+pub(crate) static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// Postgres channel that says, at commit, that orders may be due.
+pub(crate) const DUE: &str = "haetae_connector_due";
+
+/// An order to be delivered.
+pub(crate) struct NewDelivery<'a> {
+    /// Identity of the order: SHA-256 of its envelope.
+    pub(crate) order_sha256: [u8; 32],
+    /// The leg.
+    pub(crate) leg: LegId,
+    /// Its revision.
+    pub(crate) revision: u32,
+    /// What it wants.
+    pub(crate) wanted: Wanted,
+    /// The agency whose case it is.
+    pub(crate) agency: &'a str,
+    /// The case.
+    pub(crate) case_number: &'a str,
+    /// The exact `SignedOrder`.
+    pub(crate) signed_order: Vec<u8>,
+    /// Trace of the work that made the order.
+    pub(crate) traceparent: &'a str,
+    /// When its envelope expires.
+    pub(crate) expires_at: Moment,
+}
+
+/// An order whose turn it is.
+#[derive(FromRow)]
+pub(crate) struct Due {
+    /// Identity of the order.
+    pub(crate) order_sha256: Vec<u8>,
+    /// The leg.
+    pub(crate) leg_id: Uuid,
+    /// Its revision.
+    pub(crate) revision: i64,
+    /// The exact `SignedOrder`.
+    pub(crate) signed_order: Vec<u8>,
+    /// Trace of the work that made the order.
+    pub(crate) traceparent: String,
+    /// When its envelope expires.
+    pub(crate) expires_at: Moment,
+    /// Attempts so far, this one included.
+    pub(crate) attempts: i64,
+}
+
+/// Takes an order in, and drops lower revisions of its leg that are still due. Read again, it changes nothing.
+pub(crate) async fn take_in(tx: &mut PgConnection, delivery: NewDelivery<'_>, now: Moment) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into delivery
+            (order_sha256, leg_id, revision, wanted, agency, case_number, signed_order, traceparent,
+             taken_at, expires_at, next_attempt_at, state)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9,
+             case when exists (select from delivery where leg_id = $2 and revision > $3)
+                  then 'superseded' else 'due' end)
+         on conflict do nothing",
+    )
+    .bind(delivery.order_sha256)
+    .bind(delivery.leg.0)
+    .bind(i64::from(delivery.revision))
+    .bind(delivery.wanted.as_str())
+    .bind(delivery.agency)
+    .bind(delivery.case_number)
+    .bind(delivery.signed_order)
+    .bind(delivery.traceparent)
+    .bind(now)
+    .bind(delivery.expires_at)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("update delivery set state = 'superseded' where leg_id = $1 and revision < $2 and state = 'due'")
+        .bind(delivery.leg.0)
+        .bind(i64::from(delivery.revision))
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("select pg_notify($1, '')").bind(DUE).execute(tx).await?;
+    Ok(())
+}
+
+/// Takes up to `limit` due orders for an attempt that will be over at `until`: releases first, then freezes that no halt
+/// covers, then questions. Another replica takes none of them before then.
+pub(crate) async fn claim(pool: &PgPool, now: Moment, until: Moment, limit: i64) -> sqlx::Result<Vec<Due>> {
+    sqlx::query_as(
+        "update delivery set attempts = attempts + 1, next_attempt_at = $2
+         where order_sha256 in (
+             select order_sha256 from delivery d
+             where state = 'due' and next_attempt_at <= $1
+               and (wanted <> 'freeze' or not exists (
+                   select from halt h
+                   where h.agency is null or (h.agency = d.agency and h.case_number = d.case_number)))
+             order by case wanted when 'release' then 0 when 'freeze' then 1 else 2 end, next_attempt_at
+             limit $3
+             for update skip locked)
+         returning order_sha256, leg_id, revision, signed_order, traceparent, expires_at, attempts",
+    )
+    .bind(now)
+    .bind(until)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// Sets an order aside until its next attempt.
+pub(crate) async fn postpone(pool: &PgPool, order_sha256: &[u8], next: Moment) -> sqlx::Result<()> {
+    sqlx::query("update delivery set next_attempt_at = $2 where order_sha256 = $1 and state = 'due'")
+        .bind(order_sha256)
+        .bind(next)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// The exchange answers again: everything that waits is due at once.
+pub(crate) async fn hurry(pool: &PgPool, now: Moment) -> sqlx::Result<()> {
+    sqlx::query("update delivery set next_attempt_at = $1 where state = 'due' and next_attempt_at > $1")
+        .bind(now)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// An order is settled: `answered` or `undelivered`. False where another attempt has settled it before.
+pub(crate) async fn settle(tx: &mut PgConnection, order_sha256: &[u8], state: &str) -> sqlx::Result<bool> {
+    let settled =
+        sqlx::query("update delivery set state = $2 where order_sha256 = $1 and state in ('due', 'superseded')")
+            .bind(order_sha256)
+            .bind(state)
+            .execute(tx)
+            .await?;
+    Ok(settled.rows_affected() == 1)
+}
+
+/// Notes that the exchange answered something.
+pub(crate) async fn answered_at(tx: &mut PgConnection, now: Moment) -> sqlx::Result<()> {
+    sqlx::query("update line set last_answer = greatest(last_answer, $1)").bind(now).execute(tx).await?;
+    Ok(())
+}
+
+/// Questions taken in before `before`, still due, of which the log has not said so yet; they are marked as said.
+pub(crate) async fn overdue_questions(
+    tx: &mut PgConnection,
+    before: Moment,
+    now: Moment,
+) -> sqlx::Result<Vec<(Uuid, i64, Moment)>> {
+    sqlx::query_as(
+        "update delivery set unavailable_at = $2
+         where order_sha256 in (
+             select order_sha256 from delivery
+             where state = 'due' and wanted = 'question' and unavailable_at is null and taken_at <= $1
+             for update skip locked)
+         returning leg_id, revision, taken_at",
+    )
+    .bind(before)
+    .bind(now)
+    .fetch_all(tx)
+    .await
+}
+
+/// A halt comes into force: for one case, or for all orders to the exchange.
+pub(crate) async fn halt(tx: &mut PgConnection, request: RequestId, case: Option<(&str, &str)>) -> sqlx::Result<()> {
+    sqlx::query("insert into halt (request_id, agency, case_number) values ($1, $2, $3) on conflict do nothing")
+        .bind(request.0)
+        .bind(case.map(|c| c.0))
+        .bind(case.map(|c| c.1))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Halts of this scope end.
+pub(crate) async fn resume(tx: &mut PgConnection, case: Option<(&str, &str)>) -> sqlx::Result<()> {
+    sqlx::query("delete from halt where agency is not distinct from $1 and case_number is not distinct from $2")
+        .bind(case.map(|c| c.0))
+        .bind(case.map(|c| c.1))
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("select pg_notify($1, '')").bind(DUE).execute(tx).await?;
+    Ok(())
+}
+
+/// How far the exchange's log has been read.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub(crate) struct ExchangeCursor {
+    /// Which log.
+    pub(crate) log_id: String,
+    /// Its epoch.
+    pub(crate) epoch: i64,
+    /// The last sequence stored.
+    pub(crate) sequence: i64,
+}
+
+/// Reads the cursor.
+pub(crate) async fn exchange_cursor(pool: &PgPool) -> sqlx::Result<ExchangeCursor> {
+    sqlx::query_as("select log_id, epoch, sequence from exchange_cursor").fetch_one(pool).await
+}
+
+/// Reads the cursor and keeps other replicas from moving it.
+pub(crate) async fn lock_exchange_cursor(tx: &mut PgConnection) -> sqlx::Result<ExchangeCursor> {
+    sqlx::query_as("select log_id, epoch, sequence from exchange_cursor for update").fetch_one(tx).await
+}
+
+/// Moves the cursor.
+pub(crate) async fn move_exchange_cursor(tx: &mut PgConnection, to: &ExchangeCursor) -> sqlx::Result<()> {
+    sqlx::query("update exchange_cursor set log_id = $1, epoch = $2, sequence = $3")
+        .bind(&to.log_id)
+        .bind(to.epoch)
+        .bind(to.sequence)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// How the line is doing.
+#[derive(FromRow)]
+pub(crate) struct LineStatus {
+    /// When the exchange last answered.
+    pub(crate) last_answer: Option<Moment>,
+    /// Orders without an answer.
+    pub(crate) undelivered: i64,
+    /// When the oldest of them was taken in.
+    pub(crate) oldest: Option<Moment>,
+    /// When the oldest freeze among them was taken in.
+    pub(crate) oldest_freeze: Option<Moment>,
+    /// When the oldest release among them was taken in.
+    pub(crate) oldest_release: Option<Moment>,
+}
+
+/// Reads how the line is doing.
+pub(crate) async fn status(pool: &PgPool) -> sqlx::Result<LineStatus> {
+    sqlx::query_as(
+        "select last_answer, undelivered, oldest, oldest_freeze, oldest_release
+         from line, lateral (
+             select count(*) as undelivered, min(taken_at) as oldest,
+                    min(taken_at) filter (where wanted = 'freeze') as oldest_freeze,
+                    min(taken_at) filter (where wanted = 'release') as oldest_release
+             from delivery where state = 'due') as waiting",
+    )
+    .fetch_one(pool)
+    .await
+}
