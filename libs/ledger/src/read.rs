@@ -77,24 +77,14 @@ impl Log {
         tx: &mut PgConnection,
         stream: &str,
     ) -> Result<Vec<StreamEntry>, sqlx::Error> {
-        let rows: Vec<(i64, i64, String, OffsetDateTime, Option<Vec<u8>>, Option<i64>)> = sqlx::query_as(
+        let rows: Vec<StreamRow> = sqlx::query_as(
             "select id, version, kind, time, payload, position
              from ledger.entry where stream = $1 order by version",
         )
         .bind(stream)
         .fetch_all(tx)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, version, kind, time, payload, position)| StreamEntry {
-                id,
-                version: uint(version),
-                kind,
-                time,
-                payload,
-                position: position.map(uint),
-            })
-            .collect())
+        Ok(rows.into_iter().map(StreamEntry::from).collect())
     }
 
     /// A sealed entry with its proof under the newest checkpoint; none while it is not sealed.
@@ -147,6 +137,29 @@ impl Log {
         .execute(tx)
         .await?;
         Ok(erased.rows_affected())
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct StreamRow {
+    id: i64,
+    version: i64,
+    kind: String,
+    time: OffsetDateTime,
+    payload: Option<Vec<u8>>,
+    position: Option<i64>,
+}
+
+impl From<StreamRow> for StreamEntry {
+    fn from(row: StreamRow) -> Self {
+        Self {
+            id: row.id,
+            version: uint(row.version),
+            kind: row.kind,
+            time: row.time,
+            payload: row.payload,
+            position: row.position.map(uint),
+        }
     }
 }
 

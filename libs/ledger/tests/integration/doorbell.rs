@@ -1,0 +1,58 @@
+//! With the doorbell following is fast; without it, it works.
+
+use std::time::Duration;
+
+use haetae_ledger::{Doorbell, Log};
+use haetae_testkit::redis::Redis;
+use tokio::time::Instant;
+
+use crate::fixture::{House, ORIGIN, Record, append, eventually, fact, ring, run};
+
+/// How long entries that one replica appends take to be handled by another's follower, shortest first.
+async fn delays(house: &House, appending: &Log, times: usize) -> Vec<Duration> {
+    let mut delays = Vec::new();
+    for _ in 0..times {
+        let before = house.effects("f").await.len();
+        let begun = Instant::now();
+        append(appending, fact("case", "x")).await;
+        eventually("it is handled", async || house.effects("f").await.len() > before).await;
+        delays.push(begun.elapsed());
+    }
+    delays.sort_unstable();
+    delays
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_doorbell_polling_delivers_within_half_a_second() {
+    let house = House::new().await;
+    let deaf = house.replica(Doorbell::local()).await;
+    let _follower = run(house.follower("f", Record("f")));
+    let delays = delays(&house, &deaf, 5).await;
+    assert!(delays[2] < Duration::from_millis(500), "{delays:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doorbell_wakes_other_replicas_and_survives_redis() {
+    let mut redis = Redis::start().await.unwrap();
+    let doorbell = || {
+        let client = redis::Client::open(redis.url()).unwrap();
+        Doorbell::redis(client, ORIGIN)
+    };
+    let house = House::new().await;
+    let (here, there) = (doorbell(), doorbell());
+    let _bells = (ring(&here), ring(&there));
+    let log = house.replica(here).await;
+    let other = house.replica(there).await;
+    let verifier = log.verifier().clone();
+    let follower = haetae_ledger::Follower::new(house.pool(), "f", other.clone(), verifier, Record("f"));
+    let _follower = run(follower);
+    // Polls come 100 ms late on average.
+    let fast = async || delays(&house, &log, 9).await[4] < Duration::from_millis(60);
+    eventually("most are heard at once", fast).await;
+
+    redis.stop();
+    delays(&house, &log, 3).await;
+
+    redis.start_again().await.unwrap();
+    eventually("they are heard again", fast).await;
+}

@@ -1,0 +1,170 @@
+//! What cannot be handled is put aside with its subject; what is unavailable is waited for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use anyhow::anyhow;
+use async_trait::async_trait;
+use haetae_ledger::{AppendError, FollowedEntry, HandleError, Handler, parked};
+use sqlx::PgConnection;
+
+use crate::fixture::{House, Record, eventually, fact, run, text};
+
+/// Fails as the payload says, unless everything is well.
+#[derive(Clone, Default)]
+struct Moody {
+    all_is_well: Arc<AtomicBool>,
+    attempts: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl Handler for Moody {
+    async fn handle(&self, tx: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
+        Record("f").effect(tx, entry).await?;
+        let payload = text(&entry.payload);
+        if self.all_is_well.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        match payload.as_str() {
+            "poison" => Err(HandleError::poison(anyhow!("nobody understands this"))),
+            "panic" => panic!("as the test wants it"),
+            "unavailable" => {
+                self.attempts.fetch_add(1, Ordering::SeqCst);
+                Err(HandleError::retry(anyhow!("not now")))
+            }
+            "violation" => {
+                sqlx::query("insert into effect values (default, null)").execute(tx).await?;
+                Ok(())
+            }
+            "swallowed" => {
+                let failed = sqlx::query("select 1 / 0").execute(tx).await;
+                assert!(failed.is_err());
+                Ok(())
+            }
+            "no such table" => {
+                self.attempts.fetch_add(1, Ordering::SeqCst);
+                sqlx::query("select * from not_migrated_yet").execute(tx).await?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poisoned_entry_parks_its_subject_and_nothing_else() {
+    let house = House::new().await;
+    let moody = Moody::default();
+    for (subject, payload) in [("a", "a1"), ("b", "b1"), ("a", "poison"), ("b", "b2"), ("a", "a3"), ("b", "b3")] {
+        house.append(fact(subject, payload)).await;
+    }
+    let _follower = run(house.follower("f", moody.clone()));
+    eventually("the cursor passes all", async || house.cursor("f").await == Some(6)).await;
+    house.append(fact("a", "a4")).await;
+    house.append(fact("b", "b4")).await;
+    eventually("the cursor passes those, too", async || house.cursor("f").await == Some(8)).await;
+    assert_eq!(house.effects("f").await, ["a1", "b1", "b2", "b3", "b4"]);
+
+    let parked = parked::list(&house.db.pool).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert_eq!((parked[0].subject.as_str(), parked[0].position, parked[0].waiting), ("a", 2, 2));
+    assert!(parked[0].error.contains("nobody understands this"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_has_a_parked_subject_tried_again_in_order() {
+    let house = House::new().await;
+    let moody = Moody::default();
+    for payload in ["poison", "a2", "a3"] {
+        house.append(fact("a", payload)).await;
+    }
+    let _follower = run(house.follower("f", moody.clone()));
+    eventually("all are parked", async || house.cursor("f").await == Some(3)).await;
+    assert!(!parked::retry(&house.db.pool, "f", "another").await.unwrap());
+
+    assert!(parked::retry(&house.db.pool, "f", "a").await.unwrap());
+    eventually("it fails again", async || {
+        house.count("select count(*) from ledger.parked_subject where retry").await == 0
+    })
+    .await;
+    assert!(house.effects("f").await.is_empty());
+
+    moody.all_is_well.store(true, Ordering::SeqCst);
+    assert!(parked::retry(&house.db.pool, "f", "a").await.unwrap());
+    eventually("nothing is parked", async || parked::list(&house.db.pool).await.unwrap().is_empty()).await;
+    house.append(fact("a", "a4")).await;
+    eventually("new ones are handled at once", async || house.effects("f").await == ["poison", "a2", "a3", "a4"]).await;
+}
+
+async fn parks(payload: &str) {
+    let house = House::new().await;
+    house.append(fact("a", "a1")).await;
+    house.append(fact("a", payload)).await;
+    house.append(fact("b", "b1")).await;
+    let _follower = run(house.follower("f", Moody::default()));
+    eventually("the cursor passes it", async || house.cursor("f").await == Some(3)).await;
+    assert_eq!(house.effects("f").await, ["a1", "b1"], "{payload}");
+    let parked = parked::list(&house.db.pool).await.unwrap();
+    assert_eq!(parked.len(), 1, "{payload}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_violated_constraint_parks() {
+    parks("violation").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_parks() {
+    parks("panic").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_statement_that_is_passed_over_parks_and_loses_nothing() {
+    parks("swallowed").await;
+}
+
+async fn waits(payload: &str) {
+    let house = House::new().await;
+    let moody = Moody::default();
+    house.append(fact("a", "before")).await;
+    house.append(fact("a", payload)).await;
+    house.append(fact("b", "after")).await;
+    let _follower = run(house.follower("f", moody.clone()));
+    eventually("it was tried some times", async || moody.attempts.load(Ordering::SeqCst) >= 4).await;
+    assert_eq!(house.effects("f").await, ["before"], "what came before need not wait");
+    assert!(parked::list(&house.db.pool).await.unwrap().is_empty());
+
+    moody.all_is_well.store(true, Ordering::SeqCst);
+    eventually("all are handled", async || house.effects("f").await == ["before", payload, "after"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unavailable_is_waited_for_and_parks_nothing() {
+    waits("unavailable").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_behind_the_code_is_waited_for() {
+    waits("no such table").await;
+}
+
+#[test]
+fn a_conflict_is_no_poison() {
+    let conflict = AppendError::Conflict { stream: "leg/1".to_owned() };
+    assert!(matches!(conflict.into(), HandleError::Retry(_)));
+}
+
+#[test]
+fn a_payload_that_does_not_decode_is_poison() {
+    use prost::Message;
+    let error = haetae_wire::log::v1::Header::decode(&[0xff][..]).unwrap_err();
+    assert!(matches!(error.into(), HandleError::Poison(_)));
+}
+
+#[test]
+fn a_database_that_is_not_there_is_no_poison() {
+    for error in [sqlx::Error::PoolTimedOut, sqlx::Error::Io(std::io::Error::other("gone")), sqlx::Error::WorkerCrashed]
+    {
+        assert!(matches!(error.into(), HandleError::Retry(_)));
+    }
+}
