@@ -245,3 +245,6 @@ fn arrivals_match(order: &Order, watch: WatchId) -> bool {
             && seen.insert(arrival.id)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The contracts and the core, there and back; and what becomes of messages that were tampered with.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests: helpers may panic too")]
+
 mod arbitrary;
 mod orders;
 mod party;
