@@ -14,8 +14,10 @@ use crate::{circuit::Threshold, delivery::Pace};
 pub struct Config {
     /// The exchange it speaks to; its certificate names the same.
     pub exchange: ExchangeId,
-    /// The registry of exchanges and keys.
+    /// The registry of exchanges and keys; it also says where the exchange listens and whose certificates it has.
     pub registry: PathBuf,
+    /// The certificate that the exchange knows the agency by.
+    pub certificate: ClientCertificate,
     /// Deadline of one attempt, in milliseconds.
     #[serde(default = "attempt_ms")]
     pub attempt_ms: u64,
@@ -40,6 +42,16 @@ pub struct Config {
     /// Time between probes of an open circuit, in milliseconds.
     #[serde(default = "probe_every_ms")]
     pub probe_every_ms: u64,
+}
+
+/// `[service.certificate]`: who we are to the exchange, issued by the exchanges' own authority.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// Certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
 }
 
 fn attempt_ms() -> u64 {
@@ -98,7 +110,13 @@ impl Config {
 
 impl Section for Config {
     fn faults(&self, at: &str) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = Fault::unreadable(format!("{at}.registry"), &self.registry).into_iter().collect();
+        let files = [
+            ("registry", &self.registry),
+            ("certificate.cert", &self.certificate.cert),
+            ("certificate.key", &self.certificate.key),
+        ];
+        let mut faults: Vec<Fault> =
+            files.into_iter().filter_map(|(key, file)| Fault::unreadable(format!("{at}.{key}"), file)).collect();
         for (key, zero) in [
             ("attempt_ms", self.attempt_ms == 0),
             ("max_in_flight", self.max_in_flight == 0),

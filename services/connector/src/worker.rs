@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use haetae_core::Moment;
-use haetae_mesh::Boot;
+use haetae_mesh::{
+    Boot, Peer,
+    config::{PeerConfig, PeerTls},
+};
 use haetae_service::{
     Assembly,
     logs::{self, ConnectorLog},
@@ -14,13 +17,13 @@ use haetae_wire::{
         connector_log_service_server::ConnectorLogServiceServer, connector_service_server::ConnectorServiceServer,
     },
     keys::Keyring,
-    registry::Registry,
+    registry::{Exchange, Registry},
 };
 use opentelemetry::{KeyValue, global};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, api::Api, db, deliver::Deliverer, events::Events, orders::Orders};
+use crate::{Config, api::Api, config::ClientCertificate, db, deliver::Deliverer, events::Events, orders::Orders};
 
 /// How often the queue is measured.
 const MEASURE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -44,7 +47,7 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
     let freeze = logs::freeze(boot.peer("freeze")?);
     assembly.follow_addressed("freeze", addressed_to, freeze, registry.log_verifier("freeze"), orders())?;
 
-    let peer = boot.peer("exchange")?;
+    let peer = line_to(exchange, &config)?;
     let deliverer = Arc::new(Deliverer::new(
         config.clone(),
         Arc::clone(&keyring),
@@ -66,6 +69,24 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
         .add(ConnectorServiceServer::new(api))
         .add(ConnectorLogServiceServer::new(ConnectorLog(assembly.log.clone())));
     assembly.serve(server).await
+}
+
+/// The only line out.
+fn line_to(exchange: &Exchange, config: &Config) -> anyhow::Result<Peer> {
+    let endpoint = |uri: &tonic::transport::Uri| uri.to_string().trim_end_matches('/').parse();
+    let endpoints =
+        exchange.endpoints.iter().map(endpoint).collect::<Result<_, String>>().map_err(anyhow::Error::msg)?;
+    let ClientCertificate { cert, key } = config.certificate.clone();
+    Peer::connect(
+        "exchange",
+        &PeerConfig {
+            endpoints,
+            server_name: Some(exchange.server_name.clone()),
+            tls: Some(PeerTls { cert, key, ca: exchange.ca.clone() }),
+            deadline_ms: config.attempt_ms,
+            connect_timeout_ms: config.attempt_ms,
+        },
+    )
 }
 
 /// Ages of the oldest undelivered freeze and release, which are what an alert is about.
