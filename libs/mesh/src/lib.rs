@@ -43,5 +43,5 @@ pub use drain::Drain;
 pub use identity::{Identity, Role};
 pub use peer::Peer;
 pub use person::Person;
-pub use refusal::{FieldViolation, Refusal, explain};
-pub use server::{Listening, ServeError, Server};
+pub use refusal::{Explained, FieldViolation, Refusal, explain};
+pub use server::{Listening, Servable, ServeError, Server};

@@ -10,14 +10,18 @@ use std::{
 };
 
 use opentelemetry::{global, metrics::Counter};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{
+    AsyncTypedCommands,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{Rate, RedisConfig};
+use crate::config::{LimitsConfig, Rate, RedisConfig};
 
-/// A budget is asked for on the way of every call: Redis answers within this or is not waited for.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// For what is not on a call's way: connecting.
+const UNHURRIED: Duration = Duration::from_secs(1);
 /// After a failure Redis is left alone for so long.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Local buckets are forgotten (full ones first) beyond so many.
@@ -78,11 +82,12 @@ impl Budgets {
     ///
     /// # Errors
     /// When the configured URL is none.
-    pub(crate) fn new(service: &str, replicas: u32, redis: &RedisConfig) -> anyhow::Result<Self> {
-        let shared = redis.url.as_ref().map(|url| Shared::new(url.expose())).transpose()?;
+    pub(crate) fn new(service: &str, limits: &LimitsConfig, redis: &RedisConfig) -> anyhow::Result<Self> {
+        let patience = Duration::from_millis(limits.shared_timeout_ms);
+        let shared = redis.url.as_ref().map(|url| Shared::new(url.expose(), patience)).transpose()?;
         Ok(Self {
             service: service.to_owned(),
-            replicas,
+            replicas: limits.replicas.get(),
             shared,
             local: Mutex::default(),
             fallbacks: global::meter("haetae.mesh")
@@ -117,6 +122,9 @@ impl Budgets {
 
 struct Shared {
     redis: ConnectionManager,
+    /// A budget is asked for on the way of every call: Redis answers within this or is not waited for.
+    patience: Duration,
+    _connect: AbortOnDropHandle<()>,
     script: redis::Script,
     start: Instant,
     /// Milliseconds after `start` before which Redis is left alone.
@@ -124,15 +132,18 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(url: &str) -> anyhow::Result<Self> {
+    fn new(url: &str, patience: Duration) -> anyhow::Result<Self> {
         let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(Some(PATIENCE))
+            .set_connection_timeout(Some(UNHURRIED))
+            .set_response_timeout(Some(UNHURRIED))
             .set_number_of_retries(1);
         // The URL may hold a password: the library's own error does not repeat it.
         let client = redis::Client::open(url)?;
+        let redis = ConnectionManager::new_lazy_with_config(client, config)?;
         Ok(Self {
-            redis: ConnectionManager::new_lazy_with_config(client, config)?,
+            patience,
+            _connect: AbortOnDropHandle::new(tokio::spawn(connect(redis.clone()))),
+            redis,
             script: redis::Script::new(TAKE),
             start: Instant::now(),
             paused_until: AtomicU64::new(0),
@@ -152,7 +163,7 @@ impl Shared {
             call.arg(claim.rate.burst.get());
         }
         let mut redis = self.redis.clone();
-        let answer: Result<Result<u64, _>, _> = timeout(PATIENCE, call.invoke_async(&mut redis)).await;
+        let answer: Result<Result<u64, _>, _> = timeout(self.patience, call.invoke_async(&mut redis)).await;
         match answer {
             Ok(Ok(0)) => Some(Ok(())),
             Ok(Ok(wait)) => Some(Err(Duration::from_millis(wait))),
@@ -163,6 +174,13 @@ impl Shared {
                 None
             }
         }
+    }
+}
+
+/// The first connection is made only while someone waits for it, and calls do not wait long enough.
+async fn connect(mut redis: ConnectionManager) {
+    while redis.ping().await.is_err() {
+        sleep(PAUSE).await;
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
-pub use tonic_types::FieldViolation;
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// The domain of every reason of this system (`google.rpc.ErrorInfo.domain`).
@@ -33,6 +32,26 @@ pub mod reason {
     pub const TOKEN_INVALID: &str = "TOKEN_INVALID";
     /// No endpoint of the peer could be reached.
     pub const PEER_UNREACHABLE: &str = "PEER_UNREACHABLE";
+    /// The connection to a peer broke while a call was under way; it may have been handled.
+    pub const PEER_LOST: &str = "PEER_LOST";
+}
+
+/// One field at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// Path to the field, such as `targets[0].address`.
+    pub field: String,
+    /// What is wrong, for people.
+    pub description: String,
+    /// What is wrong, for machines, in `UPPER_SNAKE_CASE`; empty where nobody branches on it.
+    pub reason: String,
+}
+
+impl FieldViolation {
+    /// A violation without a reason of its own.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into(), reason: String::new() }
+    }
 }
 
 /// Why a call is refused: a code for machines that retry, a reason for machines that branch, a message for people.
@@ -98,7 +117,12 @@ impl From<Refusal> for Status {
         let mut details = ErrorDetails::new();
         details.set_error_info(refusal.reason, DOMAIN, refusal.metadata);
         if !refusal.violations.is_empty() {
-            details.set_bad_request(refusal.violations);
+            let violations = refusal.violations.into_iter().map(|v| {
+                let mut violation = tonic_types::FieldViolation::new(v.field, v.description);
+                violation.reason = v.reason;
+                violation
+            });
+            details.set_bad_request(violations.collect::<Vec<_>>());
         }
         if refusal.retry_after.is_some() {
             details.set_retry_info(refusal.retry_after);
@@ -108,7 +132,7 @@ impl From<Refusal> for Status {
 }
 
 /// What a client reads out of a status.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
     /// The gRPC code.
     pub code: Code,
@@ -136,7 +160,17 @@ pub fn explain(status: &Status) -> Explained {
         reason: info.as_ref().map(|i| i.reason.clone()),
         domain: info.as_ref().map(|i| i.domain.clone()),
         metadata: info.map(|i| i.metadata).unwrap_or_default(),
-        violations: details.bad_request().map(|b| b.field_violations.clone()).unwrap_or_default(),
+        violations: details
+            .bad_request()
+            .map(|b| b.field_violations.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .map(|v| FieldViolation {
+                field: v.field.clone(),
+                description: v.description.clone(),
+                reason: v.reason.clone(),
+            })
+            .collect(),
         retry_after: details.retry_info().and_then(|r| r.retry_delay),
     }
 }
@@ -160,9 +194,7 @@ mod tests {
         assert_eq!(read.code, Code::InvalidArgument);
         assert_eq!(read.reason.as_deref(), Some("INVALID_REQUEST"));
         assert_eq!(read.domain.as_deref(), Some(DOMAIN));
-        assert_eq!(read.violations.len(), 1);
-        assert_eq!(read.violations[0].field, violation.field);
-        assert_eq!(read.violations[0].reason, violation.reason);
+        assert_eq!(read.violations, [violation]);
         assert_eq!(read.retry_after, Some(Duration::from_millis(1500)));
         assert_eq!(read.metadata["limit"], "3");
     }

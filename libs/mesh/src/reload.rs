@@ -1,6 +1,13 @@
 //! Files that change under a running service: certificates, keys, key sets.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use opentelemetry::{KeyValue, global};
@@ -14,6 +21,7 @@ const EVERY: Duration = Duration::from_secs(2);
 /// A value built from files, built anew when their contents change.
 pub(crate) struct Reloaded<T> {
     current: watch::Receiver<Arc<T>>,
+    stale: Arc<AtomicBool>,
     _poll: AbortOnDropHandle<()>,
 }
 
@@ -34,8 +42,10 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
             .iter()
             .map(|f| std::fs::read(f).with_context(|| format!("{what}: {}", f.display())))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let mut seen = digest(&contents);
+        let mut seen = Some(digest(&contents));
         let (sender, current) = watch::channel(Arc::new(build(&contents).context(what)?));
+        let stale = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stale);
         let poll = tokio::spawn(async move {
             let failures = global::meter("haetae.mesh")
                 .u64_counter("haetae.reload.failures")
@@ -45,13 +55,17 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
             loop {
                 ticks.tick().await;
                 let built = match read_all(&files).await {
-                    Ok(contents) if digest(&contents) == seen => continue,
+                    Ok(contents) if Some(digest(&contents)) == seen => continue,
                     Ok(contents) => {
-                        seen = digest(&contents);
+                        seen = Some(digest(&contents));
                         build(&contents)
                     }
-                    Err(error) => Err(error.into()),
+                    Err(error) => {
+                        seen = None;
+                        Err(error.into())
+                    }
                 };
+                told.store(built.is_err(), Ordering::Relaxed);
                 match built {
                     Ok(value) => {
                         tracing::info!(what, "re-read");
@@ -64,7 +78,12 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
                 }
             }
         });
-        Ok(Self { current, _poll: AbortOnDropHandle::new(poll) })
+        Ok(Self { current, stale, _poll: AbortOnDropHandle::new(poll) })
+    }
+
+    /// Whether there are newer files that cannot be used.
+    pub(crate) fn stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
     }
 
     /// The newest value.

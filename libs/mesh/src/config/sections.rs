@@ -74,6 +74,8 @@ pub struct LimitsConfig {
     pub max_connection_age_seconds: u64,
     /// How many replicas share the rates below. Without Redis each applies its share of them.
     pub replicas: NonZeroU32,
+    /// How long a call waits for Redis to say whether a budget is left, in milliseconds.
+    pub shared_timeout_ms: u64,
     /// Rates shared by all replicas.
     pub rates: RatesConfig,
 }
@@ -255,6 +257,7 @@ impl Default for LimitsConfig {
             max_deadline_ms: 30_000,
             max_connection_age_seconds: 3_600,
             replicas: NonZeroU32::MIN,
+            shared_timeout_ms: 20,
             rates: RatesConfig::default(),
         }
     }

@@ -17,7 +17,7 @@ use tonic::{Status, body::Body};
 use tower::{Service, ServiceBuilder};
 
 pub(crate) use self::{
-    body::{Holding, Measured, Until},
+    body::{Measured, Until},
     identity::Presented,
     metrics::{Instruments, status_name},
     trace::inject,

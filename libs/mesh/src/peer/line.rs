@@ -1,7 +1,6 @@
 //! One endpoint of a peer: its connection, made when first needed and made anew when it is gone.
 
 use std::{
-    error::Error,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -37,7 +36,7 @@ pub(super) enum NotSent {
     /// Nothing was sent: here is the request for another line.
     Unreachable(Box<http::Request<Body>>),
     /// It may have been sent.
-    Failed(Box<dyn Error + Send + Sync>),
+    Failed(hyper::Error),
 }
 
 pub(super) struct Line {
@@ -93,7 +92,7 @@ impl Line {
                 Ok(response) => return Ok(response),
                 Err(mut error) => match error.take_message() {
                     Some(back) => request = back,
-                    None => return Err(NotSent::Failed(Box::new(error.into_error()))),
+                    None => return Err(NotSent::Failed(error.into_error())),
                 },
             }
         }

@@ -3,17 +3,20 @@
 mod line;
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use anyhow::Context as _;
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Uri, header::USER_AGENT};
+use http_body::Frame;
+use hyper::body::{Bytes, Incoming};
 use tokio::time::{sleep_until, timeout_at};
 use tonic::{Code, Status, body::Body};
 use tower::Service;
@@ -25,7 +28,7 @@ use crate::{
     config::PeerConfig,
     contracts,
     deadline::{GRPC_TIMEOUT, header, stated},
-    layers::{Holding, Instruments, Measured, Until, inject, status_name},
+    layers::{Instruments, Measured, Until, inject, status_name},
     refusal::{Refusal, reason},
     tls,
 };
@@ -126,7 +129,10 @@ impl Service<http::Request<Body>> for Peer {
             match answer {
                 Ok(response) => {
                     let response = Measured::around(response, tell);
-                    Ok(response.map(|body| inner.watched(body, time.whole, name)))
+                    Ok(match time.whole {
+                        Some(end) => response.map(|body| inner.timed(body, end, name)),
+                        None => response,
+                    })
                 }
                 Err(status) => {
                     span.record("rpc.response.status_code", status_name(status.code()));
@@ -166,7 +172,7 @@ impl Time {
 }
 
 impl Inner {
-    async fn send(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+    async fn send(self: &Arc<Self>, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.into_parts().path_and_query;
         parts.uri = Uri::default();
@@ -176,9 +182,9 @@ impl Inner {
                 .uri(path.clone())
                 .map_err(|error| Status::internal(format!("the method's path cannot be sent: {error}")))?;
             match line.send(request).await {
-                Ok(response) => return Ok(response.map(Body::new)),
+                Ok(response) => return Ok(response.map(|body| heard(body, Arc::clone(self)))),
                 Err(NotSent::Unreachable(back)) => request = *back,
-                Err(NotSent::Failed(error)) => return Err(Status::from_error(error)),
+                Err(NotSent::Failed(error)) => return Err(failed(&self.name, error)),
             }
         }
         Err(Refusal::new(
@@ -199,20 +205,53 @@ impl Inner {
         order
     }
 
-    /// A body that ends with its deadline and keeps the connection for as long as it is read.
-    fn watched(self: Arc<Self>, body: Body, end: Option<Deadline>, method: Arc<str>) -> Body {
-        let body = match end {
-            Some(end) => {
-                let peer = self.name.clone();
-                let over = async move {
-                    sleep_until(end.instant()).await;
-                    no_answer(&peer, &method)
-                };
-                Until::around(body, over, 0)
-            }
-            None => body,
+    /// A body that ends with its deadline.
+    fn timed(&self, body: Body, end: Deadline, method: Arc<str>) -> Body {
+        let peer = self.name.clone();
+        let over = async move {
+            sleep_until(end.instant()).await;
+            no_answer(&peer, &method)
         };
-        Holding::around(body, self)
+        Until::around(body, over, 0)
+    }
+}
+
+/// What comes from a peer. Holds the peer, and so the connection, for as long as it is read.
+struct Heard {
+    body: Incoming,
+    peer: Arc<Inner>,
+}
+
+fn heard(body: Incoming, peer: Arc<Inner>) -> Body {
+    Body::new(Heard { body, peer })
+}
+
+impl http_body::Body for Heard {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| failed(&this.peer.name, error))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+/// tonic calls a connection that breaks UNKNOWN; what callers wait and ask again for is UNAVAILABLE.
+fn failed(peer: &str, error: hyper::Error) -> Status {
+    let status = Status::from_error(Box::new(error));
+    match status.code() {
+        Code::Unknown => Refusal::new(
+            Code::Unavailable,
+            reason::PEER_LOST,
+            format!("the connection to {peer} broke; the call may have been handled"),
+        )
+        .into(),
+        _ => status,
     }
 }
 

@@ -68,6 +68,27 @@ pub enum ServeError {
     Ended,
 }
 
+/// What a generated `…ServiceServer` is.
+pub trait Servable:
+    Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible, Future: Send + 'static>
+    + NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Servable for S where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible, Future: Send + 'static>
+        + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// Collects what is served, and how; nothing listens before [`run`](Self::run).
 #[must_use = "a server serves when it is run"]
 pub struct Server {
@@ -109,15 +130,10 @@ impl Server {
     }
 
     /// Serves a service of the mesh. Its contract says which roles may call each method.
+    #[expect(clippy::should_implement_trait, reason = "a server that serves one more is no sum")]
     pub fn add<S>(self, service: S) -> Self
     where
-        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
+        S: Servable,
     {
         self.offer(service, None)
     }
@@ -126,26 +142,14 @@ impl Server {
     /// allows nobody.
     pub fn add_public<S>(self, service: S, callers: impl Into<Arc<[IdPattern]>>) -> Self
     where
-        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
+        S: Servable,
     {
         self.offer(service, Some(callers.into()))
     }
 
     fn offer<S>(mut self, service: S, public: Option<Arc<[IdPattern]>>) -> Self
     where
-        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
+        S: Servable,
     {
         self.handlers.add_service(service);
         self.offers.push(Offer { service: S::NAME, public, person: false });
@@ -199,7 +203,7 @@ impl Server {
         };
         let tls = tls::server(&self.config.tls).map_err(ServeError::Material)?;
         let limits = self.config.limits.clone();
-        let budgets = Budgets::new(self.name, limits.replicas.get(), &self.redis).map_err(ServeError::Material)?;
+        let budgets = Budgets::new(self.name, &limits, &self.redis).map_err(ServeError::Material)?;
 
         let names: Vec<&'static str> = self.offers.iter().map(|o| o.service).collect();
         let (reporter, health) = tonic_health::server::health_reporter();
@@ -234,19 +238,7 @@ async fn bind(at: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(at).await.map_err(|error| ServeError::Listen { at, error })
 }
 
-fn reflection_of(
-    descriptors: &[u8],
-    names: &[&'static str],
-) -> Result<
-    impl Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible, Future: Send + 'static>
-    + NamedService
-    + Clone
-    + Send
-    + Sync
-    + 'static
-    + use<>,
-    ContractFault,
-> {
+fn reflection_of(descriptors: &[u8], names: &[&'static str]) -> Result<impl Servable + use<>, ContractFault> {
     let own = FileDescriptorSet::decode(descriptors).map_err(|error| ContractFault::Unreadable(error.to_string()))?;
     names
         .iter()

@@ -33,6 +33,8 @@ struct Status {
     version: &'static str,
     started: Option<String>,
     certificate_ends: Option<String>,
+    /// There is a newer certificate or key that cannot be used.
+    certificate_stale: bool,
     #[serde(flatten)]
     readiness: Readiness,
 }
@@ -67,6 +69,7 @@ async fn status(extract::State(state): extract::State<State>) -> impl IntoRespon
             .ends_at
             .and_then(|t| OffsetDateTime::from_unix_timestamp(t).ok())
             .and_then(rfc3339),
+        certificate_stale: state.tls.stale(),
         readiness: state.findings.borrow().clone(),
     })
 }
