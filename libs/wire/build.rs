@@ -1,6 +1,30 @@
 //! Compiles the contracts with protox (no protoc needed) into Rust and one descriptor set.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fmt::Write as _, fs, path::PathBuf};
+
+/// Messages that hold persons, addresses, free text or signed bytes themselves. Their `Debug` shows the name only, so
+/// that no log, span or error can show more by accident.
+const HIDDEN: &[&str] = &[
+    "connector.v1.EventReceived",
+    "connector.v1.ReceiptReceived",
+    "exchange.v1.Decision",
+    "exchange.v1.Envelope",
+    "exchange.v1.Officer",
+    "exchange.v1.Order",
+    "exchange.v1.SignedEvent",
+    "exchange.v1.SignedOrder",
+    "exchange.v1.SignedReceipt",
+    "exchange.v1.SuspiciousActivity",
+    "exchange.v1.Target",
+    "intake.v1.ReadRecorded",
+    "intake.v1.RequestContent",
+    "intake.v1.RequestDecided",
+    "log.v1.Entry",
+    "log.v1.Header",
+    "log.v1.LeafOpening",
+    "tracking.v1.Hop",
+    "tracking.v1.TrailEnded",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
@@ -16,7 +40,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?).join("haetae.bin");
     fs::write(&out, compiler.encode_file_descriptor_set())?;
 
-    tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .emit_rerun_if_changed(false)
+        .skip_debug(HIDDEN.iter().map(|message| format!(".haetae.{message}")))
+        .compile_fds(compiler.file_descriptor_set())?;
+
+    let mut hidden = String::new();
+    for message in HIDDEN {
+        let (package, name) = message.rsplit_once('.').ok_or("a message has a package")?;
+        let path = package.replace('.', "::");
+        writeln!(
+            hidden,
+            "impl ::core::fmt::Debug for haetae::{path}::{name} {{
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{ f.write_str(\"{name}(…)\") }}
+            }}"
+        )?;
+    }
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("hidden.rs"), hidden)?;
     Ok(())
 }
 

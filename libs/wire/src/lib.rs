@@ -9,6 +9,8 @@
     reason = "generated; the comments are in the contracts"
 )]
 mod generated {
+    include!(concat!(env!("OUT_DIR"), "/hidden.rs"));
+
     pub mod haetae {
         pub mod log {
             pub mod v1 {

@@ -370,6 +370,27 @@ fn a_refusal_does_not_repeat_the_address() {
     assert!(refusal.message.contains("target.account") && !refusal.message.contains("5AAeb"), "{}", refusal.message);
 }
 
+#[test]
+fn debug_shows_no_person_address_or_signed_byte() {
+    let mesh = Mesh::new();
+    let signed = mesh.in_freeze_log(mesh.sign(&freeze(), &authorisation()));
+    assert_eq!(format!("{signed:?}"), "SignedOrder(…)");
+    let mut authorisation = authorisation();
+    authorisation.decisions =
+        vec![Decision { role: DecisionRole::Requested, person: "p-4711".parse().unwrap(), at: at(0) }];
+    let shown = [
+        format!("{:?}", v1::Authorisation::from(&authorisation)),
+        format!("{:?}", v1::Arrival::from(&arrival())),
+        format!("{authorisation:?}"),
+        format!("{:?}", freeze()),
+    ];
+    for shown in shown {
+        for secret in ["5aAeb", "Kim", "k@police", "p-4711"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
