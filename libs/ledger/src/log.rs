@@ -152,7 +152,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// When the database fails; as with every commit, it may have taken effect nevertheless.
+    /// When the database fails; as with every commit, it may have taken effect nevertheless. Also when the database
+    /// refuses the sealing because its tables were meddled with: nothing more is decided on such a log.
     pub async fn commit(&self, mut tx: PgTransaction<'_>) -> Result<(), sqlx::Error> {
         let sealed = match self.seal_if_free(&mut tx).await {
             Ok(sealed) => sealed,

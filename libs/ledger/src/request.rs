@@ -1,10 +1,17 @@
 //! A command sent twice under the same id gives the same answer, and happens once.
 
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::sql::int;
+
+/// How often expired answers are deleted.
+const SWEEPING: Duration = Duration::from_secs(10);
 
 /// Whose request id it is: ids of different scopes have nothing to do with each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +129,18 @@ pub async fn sweep(pool: &PgPool, now: OffsetDateTime, limit: u32) -> Result<u64
     .execute(pool)
     .await?;
     Ok(swept.rows_affected())
+}
+
+/// Deletes expired answers, a thousand at a time, until cancelled. Every replica may run it.
+pub async fn keep_swept(pool: PgPool, cancel: CancellationToken) {
+    let mut pace = interval(SWEEPING);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while cancel.run_until_cancelled(pace.tick()).await.is_some() {
+        // An answer that lies there too long is not given: it is looked at with the time.
+        if let Err(error) = sweep(&pool, OffsetDateTime::now_utc(), 1_000).await {
+            tracing::warn!(%error, "expired answers could not be deleted");
+        }
+    }
 }
 
 /// Requests whose keys collide wait for each other needlessly, no more.

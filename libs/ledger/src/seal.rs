@@ -19,7 +19,8 @@ use crate::log::{Log, sign};
 use crate::metrics::METRICS;
 use crate::sql::{BEGIN, int, uint};
 
-/// The most entries of one sealing. Unfiltered streams hand out whole sealings, so this also bounds their batches.
+/// The most entries of one sealing. Unfiltered streams hand out whole sealings, so this also bounds their batches; it
+/// may grow, but not shrink below what was sealed already.
 pub(crate) const SEALING_ENTRIES: usize = 100;
 
 /// The most bytes of one sealing, unless its one entry is larger.

@@ -148,6 +148,25 @@ async fn a_schema_behind_the_code_is_waited_for() {
     waits("no such table").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_stopped_amid_a_sealing_goes_on_from_there() {
+    let house = House::new().await;
+    let moody = Moody::default();
+    let mut tx = house.log.begin().await.unwrap();
+    let entries = ["0", "1", "2", "unavailable", "4"].map(|payload| fact("a", payload));
+    house.log.append_all(&mut tx, entries.to_vec()).await.unwrap();
+    house.log.commit(tx).await.unwrap();
+    let first = run(house.follower("f", moody.clone()));
+    eventually("it waits at the fourth", async || moody.attempts.load(Ordering::SeqCst) >= 3).await;
+    first.stop().await.unwrap();
+    assert_eq!(house.cursor("f").await, Some(3));
+
+    moody.all_is_well.store(true, Ordering::SeqCst);
+    let _second = run(house.follower("f", moody.clone()));
+    eventually("all are handled", async || house.cursor("f").await == Some(5)).await;
+    assert_eq!(house.effects("f").await, ["0", "1", "2", "unavailable", "4"]);
+}
+
 #[test]
 fn a_conflict_is_no_poison() {
     let conflict = AppendError::Conflict { stream: "leg/1".to_owned() };

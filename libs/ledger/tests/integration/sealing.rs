@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use haetae_ledger::{AppendError, Audience, Doorbell, Expected, Log, LogConfig, NewEntry, OpenError, Which};
+use haetae_ledger::{AppendError, Audience, Doorbell, Expected, Log, LogConfig, MIGRATOR, NewEntry, OpenError, Which};
 use haetae_seal::checkpoint::{Checkpoint, LogKey};
 use haetae_seal::leaf::{Leaf, commitment};
 use haetae_seal::merkle::{Frontier, verify_inclusion};
+use haetae_testkit::postgres::TestDb;
 use haetae_wire::log::v1;
 use tokio_util::sync::CancellationToken;
 
@@ -309,10 +310,8 @@ async fn a_log_is_not_opened_under_another_name_or_key() {
 
 #[tokio::test]
 async fn streams_end_when_the_log_drains() {
-    let house = House::new().await;
-    house.append_many(2).await;
     let drain = CancellationToken::new();
-    let db = haetae_testkit::postgres::TestDb::migrated(&haetae_ledger::MIGRATOR).await.unwrap();
+    let db = TestDb::migrated(&MIGRATOR).await.unwrap();
     let config =
         LogConfig { origin: "test.example/draining".to_owned(), key: LogKey::generate(), drain: drain.clone() };
     let log = Log::open(db.pool.clone(), config, Doorbell::local()).await.unwrap();
