@@ -11,7 +11,7 @@ use haetae_core::{
 };
 
 use crate::{
-    proposal::{Asked, HaltScope, Proposal, StandingTerms, Watch},
+    proposal::{Asked, Proposal, StandingTerms, Watch},
     submission::above_stolen,
 };
 
@@ -56,22 +56,17 @@ pub(crate) struct Frozen {
 }
 
 /// What follows from granting a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Granted {
     pub(crate) authorisations: Vec<Authorisation>,
-    /// The exchanges that it reaches, where the request had left that open.
+    /// The exchanges that it reaches, where the request could leave that open.
     pub(crate) exchanges: BTreeSet<ExchangeId>,
     /// The watch started or armed.
     pub(crate) watch: Option<WatchId>,
     pub(crate) watch_until: Option<Moment>,
     pub(crate) freeze_until: Option<Moment>,
-}
-
-impl Granted {
-    /// When its time is over by itself; none where it ends otherwise.
-    pub(crate) fn ends_at(&self) -> Option<Moment> {
-        self.freeze_until.max(self.watch_until)
-    }
+    /// When its time is over by itself; none where it only ends otherwise.
+    pub(crate) ends_at: Option<Moment>,
 }
 
 /// The watch that a request starts.
@@ -82,6 +77,9 @@ pub(crate) fn watch_id(request: RequestId) -> WatchId {
 /// Notes what is wrong with the things a proposal refers to.
 pub(crate) fn check_references(v: &mut Violations, proposal: &Proposal, to: &References, now: Moment) {
     v.within("content", |v| match &proposal.asked {
+        Asked::StandingFreeze { .. } if to.watch.as_ref().is_some_and(|watch| !proposal.exchanges.is_subset(&watch.exchanges)) => {
+            v.add("exchanges", Reason::FieldMalformed, "names an exchange that the watch does not ask");
+        }
         Asked::StandingFreeze { terms, .. } => v.within("standing_freeze", |v| match &to.watch {
             None => v.add("watch_id", Reason::NotFound, "is no watch that the caller may see"),
             Some(watch) => {
@@ -157,7 +155,8 @@ pub(crate) fn grant(
             let frozen = references.frozen.as_ref().ok_or(Reason::NotFound)?;
             Ok(grant.release(&frozen.lines, legs))
         }
-        Asked::Halt(scope) | Asked::Resume(scope) => Ok(halt(scope, exchanges)),
+        // A brake is a fact of intake's log, which freeze and the connectors obey; no exchange is told.
+        Asked::Halt(_) | Asked::Resume(_) => Ok(Granted::default()),
     }
 }
 
@@ -276,13 +275,7 @@ impl Grant<'_> {
                 }
             })
             .collect();
-        Granted {
-            exchanges: authorisations.iter().map(|authorisation| authorisation.exchange.clone()).collect(),
-            authorisations,
-            watch: None,
-            watch_until: None,
-            freeze_until: None,
-        }
+        Granted { authorisations, ..Granted::default() }
     }
 
     fn granted(
@@ -298,6 +291,7 @@ impl Grant<'_> {
             watch,
             watch_until,
             freeze_until: terms.freeze_until,
+            ends_at: terms.freeze_until.max(watch_until).or(Some(terms.valid_until)),
         }
     }
 
@@ -346,13 +340,4 @@ impl Grant<'_> {
         let document = self.approved.proposal.document.as_ref();
         document.map_or(until, |document| until.min(document.valid_until))
     }
-}
-
-/// A brake is a fact of intake's log; no exchange is asked.
-fn halt(scope: &HaltScope, all: &BTreeSet<ExchangeId>) -> Granted {
-    let exchanges = match scope {
-        HaltScope::Exchange(exchange) => BTreeSet::from([exchange.clone()]),
-        HaltScope::Everything | HaltScope::Case(_) => all.clone(),
-    };
-    Granted { authorisations: Vec::new(), exchanges, watch: None, watch_until: None, freeze_until: None }
 }

@@ -1,0 +1,257 @@
+//! Reads: each states its purpose, is within the unit, and is recorded before it is answered.
+
+use haetae_core::{Moment, Reason, RequestId, Violations, WatchId};
+use haetae_ledger::{Expected, NewEntry};
+use haetae_mesh::explain;
+use haetae_service::{refuse, refuse_all};
+use haetae_wire::{
+    convert::{duration, timestamp},
+    freeze::v1 as freeze,
+    intake::v1,
+    read, tracking::v1 as tracking,
+};
+use prost::Message;
+use tonic::{Code, Request, Response, Status};
+
+use super::{Api, caller::Caller, now, page};
+use crate::{
+    approval::State,
+    commands::Fault,
+    db::{self, After},
+    request,
+};
+
+const PURPOSE: usize = 500;
+/// When a call that failed for want of a peer may be tried again.
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// A read as it is recorded.
+pub(super) struct Reading<'a> {
+    pub(super) method: &'static str,
+    /// The id of what is read; empty for lists.
+    pub(super) resource: String,
+    pub(super) purpose: &'a str,
+}
+
+/// Notes a read without a purpose.
+pub(super) fn purpose(v: &mut Violations, text: &str) {
+    if text.trim().is_empty() {
+        v.add("purpose", Reason::PurposeMissing, "is required; it is recorded");
+    } else {
+        read::text(v, "purpose", text, 1..=PURPOSE);
+    }
+}
+
+/// One id and a purpose, which is all that most reads have.
+fn one<T>(field: &'static str, id: &str, stated: &str) -> Result<T, Status>
+where
+    T: std::str::FromStr,
+    Result<T, T::Err>: haetae_core::Collect<T>,
+{
+    let mut v = Violations::new();
+    let id = read::parse::<T>(&mut v, field, id);
+    purpose(&mut v, stated);
+    Ok(v.finish(id).map_err(refuse_all)?)
+}
+
+impl Api {
+    /// Records a read. What is not recorded is not answered.
+    pub(super) async fn record(&self, caller: &Caller, reading: Reading<'_>, now: Moment) -> Result<(), Fault> {
+        let log = &self.intake.log;
+        let fact = v1::ReadRecorded {
+            method: reading.method.to_owned(),
+            resource: reading.resource,
+            purpose: reading.purpose.to_owned(),
+            person: caller.by.person.clone(),
+            system: caller.by.system.clone(),
+        };
+        let entry = NewEntry {
+            // A stream of its own: reads need no order among themselves, and must not wait for each other.
+            stream: format!("read/{}", uuid::Uuid::now_v7()),
+            expected: Expected::Version(0),
+            kind: "read",
+            subject: format!("unit/{}/{}", caller.unit.agency, caller.unit.unit),
+            actor: caller.by.actor.clone(),
+            audience: None,
+            payload: fact.encode_to_vec(),
+            time: now,
+        };
+        let mut tx = log.begin().await?;
+        log.append(&mut tx, entry).await?;
+        log.commit(tx).await?;
+        Ok(())
+    }
+
+    /// A request that the caller may see.
+    pub(super) async fn visible(&self, caller: &Caller, id: RequestId) -> Result<request::Request, Fault> {
+        let request = db::request_of_unit(self.intake.log.pool(), &caller.unit, id).await?;
+        request.ok_or(Fault::Refused(Reason::NotFound))
+    }
+
+    /// The request whose watch the caller may see.
+    async fn visible_watch(&self, caller: &Caller, watch: WatchId) -> Result<(), Fault> {
+        let mut connection = self.intake.log.pool().acquire().await?;
+        let id = db::request_of_watch(&mut connection, watch).await?;
+        drop(connection);
+        self.visible(caller, id.ok_or(Fault::Refused(Reason::NotFound))?).await.map(drop)
+    }
+
+    pub(super) async fn read_request(
+        &self,
+        request: Request<v1::GetRequestRequest>,
+    ) -> Result<Response<v1::GetRequestResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let id = one("request_id", &message.request_id, &message.purpose)?;
+        let found = self.visible(&caller, id).await?;
+        let reading = Reading { method: "GetRequest", resource: id.to_string(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        Ok(Response::new(v1::GetRequestResponse { request: Some((&found).into()) }))
+    }
+
+    pub(super) async fn read_requests(
+        &self,
+        request: Request<v1::ListRequestsRequest>,
+    ) -> Result<Response<v1::ListRequestsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let mut v = Violations::new();
+        let state = match v1::RequestState::try_from(message.state) {
+            Ok(state) => Some(State::from_wire(state)),
+            Err(_) => {
+                v.add("state", Reason::FieldMalformed, "is a value that the contract does not know");
+                None
+            }
+        };
+        let size = page::size(&mut v, message.page_size, 50, 200);
+        purpose(&mut v, &message.purpose);
+        let after = page::after(&caller.unit, &message.page_token)
+            .map_err(|reason| v.add("page_token", reason, "is not one that was given to this unit"))
+            .unwrap_or_default();
+        let (state, size) = v.finish(state.zip(size)).map_err(refuse_all)?;
+        let reading = Reading { method: "ListRequests", resource: String::new(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        // One more than asked for tells whether there is another page.
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let limit = i64::try_from(size).unwrap_or(i64::MAX).saturating_add(1);
+        let mut found = db::requests(self.intake.log.pool(), &caller.unit, state, after, limit).await.map_err(Fault::from)?;
+        let more = found.len() > size;
+        found.truncate(size);
+        let next = found.last().filter(|_| more).map(|last| After { submitted_at: last.submitted_at, id: last.id });
+        Ok(Response::new(v1::ListRequestsResponse {
+            requests: found.iter().map(Into::into).collect(),
+            next_page_token: next.map(|last| page::token(&caller.unit, last)).unwrap_or_default(),
+        }))
+    }
+
+    pub(super) async fn read_confirmation(
+        &self,
+        request: Request<v1::GetConfirmationRequest>,
+    ) -> Result<Response<v1::GetConfirmationResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let id: RequestId = one("request_id", &message.request_id, &message.purpose)?;
+        self.visible(&caller, id).await?;
+        let reading = Reading { method: "GetConfirmation", resource: id.to_string(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        let question = tracking::GetConfirmationRequest { request_id: id.to_string() };
+        let answer = self.tracking.clone().get_confirmation(question).await.map_err(from_peer)?;
+        Ok(Response::new(v1::GetConfirmationResponse { confirmation: answer.into_inner().confirmation }))
+    }
+
+    pub(super) async fn read_watch(
+        &self,
+        request: Request<v1::GetWatchRequest>,
+    ) -> Result<Response<v1::GetWatchResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let watch: WatchId = one("watch_id", &message.watch_id, &message.purpose)?;
+        self.visible_watch(&caller, watch).await?;
+        let reading = Reading { method: "GetWatch", resource: watch.to_string(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        let question = tracking::GetWatchRequest { watch_id: watch.to_string() };
+        let answer = self.tracking.clone().get_watch(question).await.map_err(from_peer)?;
+        Ok(Response::new(v1::GetWatchResponse { watch: answer.into_inner().watch }))
+    }
+
+    pub(super) async fn read_trail(
+        &self,
+        request: Request<v1::ListTrailRequest>,
+    ) -> Result<Response<v1::ListTrailResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let watch: WatchId = one("watch_id", &message.watch_id, &message.purpose)?;
+        self.visible_watch(&caller, watch).await?;
+        let reading = Reading { method: "ListTrail", resource: watch.to_string(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        let question = tracking::ListTrailRequest {
+            watch_id: watch.to_string(),
+            page_size: message.page_size,
+            page_token: message.page_token,
+        };
+        let answer = self.tracking.clone().list_trail(question).await.map_err(from_peer)?.into_inner();
+        Ok(Response::new(v1::ListTrailResponse { items: answer.items, next_page_token: answer.next_page_token }))
+    }
+
+    pub(super) async fn read_legs(
+        &self,
+        request: Request<v1::ListLegsRequest>,
+    ) -> Result<Response<v1::ListLegsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let id: RequestId = one("request_id", &message.request_id, &message.purpose)?;
+        self.visible(&caller, id).await?;
+        let reading = Reading { method: "ListLegs", resource: id.to_string(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        let question = freeze::ListLegsRequest {
+            request_id: id.to_string(),
+            page_size: message.page_size,
+            page_token: message.page_token,
+        };
+        let answer = self.freeze.clone().list_legs(question).await.map_err(from_peer)?.into_inner();
+        Ok(Response::new(v1::ListLegsResponse { legs: answer.legs, next_page_token: answer.next_page_token }))
+    }
+
+    pub(super) async fn read_exchanges(
+        &self,
+        request: Request<v1::ListExchangesRequest>,
+    ) -> Result<Response<v1::ListExchangesResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let mut v = Violations::new();
+        purpose(&mut v, &message.purpose);
+        v.finish(Some(())).map_err(refuse_all)?;
+        let reading = Reading { method: "ListExchanges", resource: String::new(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        let lines = db::outcome::lines(self.intake.log.pool()).await.map_err(Fault::from)?;
+        let exchanges = self.intake.registry.exchanges().map(|exchange| {
+            let line = lines.iter().find(|(name, ..)| name == exchange.id.as_str());
+            let (answer, failure) = line.map_or((None, None), |(_, answer, failure)| (*answer, *failure));
+            v1::Exchange {
+                exchange: exchange.id.to_string(),
+                display_name: exchange.display_name.clone(),
+                reachable: answer.is_some_and(|answer| failure.is_none_or(|failure| answer > failure)),
+                last_answer: answer.map(timestamp),
+                confirm_within: Some(duration(exchange.confirm_within)),
+            }
+        });
+        Ok(Response::new(v1::ListExchangesResponse { exchanges: exchanges.collect() }))
+    }
+}
+
+/// What a peer's refusal means to an agency system. Reasons of this system pass as they are; what only concerns two
+/// services is not the caller's business.
+fn from_peer(status: Status) -> Status {
+    match status.code() {
+        Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => {
+            refuse(Reason::PeerUnavailable).retry_after(AGAIN).into()
+        }
+        Code::DeadlineExceeded => refuse(Reason::DeadlineExceeded).into(),
+        Code::NotFound => refuse(Reason::NotFound).into(),
+        Code::InvalidArgument if explain(&status).domain.is_some() => status,
+        code => {
+            tracing::error!(?code, "a peer refused a read");
+            refuse(Reason::Internal).into()
+        }
+    }
+}
