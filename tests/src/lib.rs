@@ -1,1 +1,24 @@
-//! placeholder
+//! A whole mesh of real processes, for rehearsals (`cargo xtask demo`, `up`) and for the tests beside this library.
+//!
+//! [`House`] lays out what a mesh needs on disk: certificates, keys, the registry, one configuration per process.
+//! [`Mesh`] runs it: Postgres, Redis, an Ethereum node, intake, tracking, freeze, and for each exchange a rehearsal
+//! exchange and its connector. [`Agency`] is a person at an agency's system, [`Customers`] an exchange's customers,
+//! [`Chain`] everybody's wallets. [`case`] is the story that is played on it, step by step, each checked.
+
+pub mod case;
+pub mod agency;
+pub mod chain;
+mod customers;
+mod house;
+mod mesh;
+mod wait;
+
+pub use agency::{Agency, People, Who};
+pub use chain::{Actor, Chain};
+pub use customers::Customers;
+pub use house::{CHAIN, EXCHANGES, House, Listener, Replicas};
+pub use mesh::{Mesh, Options};
+pub use wait::until;
+
+/// The chain's own coin.
+pub const COIN: &str = "eip155:31337/slip44:60";

@@ -214,7 +214,8 @@ pub fn within(order: &Order, authorisation: &Authorisation) -> Result<(), Vec<Br
             require(!cap.is_zero(), Breach::ZeroCap);
             let limit = order.asset.as_ref().and_then(|asset| authorisation.caps.get(asset));
             require(limit.is_some_and(|limit| cap <= limit), Breach::Cap);
-            require(authorisation.freeze_until.is_some_and(|last| *until <= last), Breach::Until);
+            let in_period = *until > order.issued_at && authorisation.freeze_until.is_some_and(|last| *until <= last);
+            require(in_period, Breach::Until);
             if let Subject::Watch { watch, .. } = authorisation.subject {
                 require(!order.arrivals.is_empty() && *scope == FreezeScope::CreditsOfTransactions, Breach::Scope);
                 require(arrivals_match(order, watch), Breach::Arrival);
@@ -222,12 +223,14 @@ pub fn within(order: &Order, authorisation: &Authorisation) -> Result<(), Vec<Br
                 require(*cap <= traced, Breach::Traced);
             } else {
                 require(*scope == FreezeScope::BalanceAndLaterCredits, Breach::Scope);
+                require(order.arrivals.is_empty(), Breach::Arrival);
             }
         }
         // A release only ever gives back: it is in time whenever it comes.
         Desired::Released => {
             require(authorisation.permitted.contains(&OrderKind::Freeze), Breach::Kind);
             require(cancelled, Breach::NotCancelled);
+            require(order.arrivals.is_empty(), Breach::Arrival);
         }
     }
     if breaches.is_empty() { Ok(()) } else { Err(breaches) }

@@ -103,10 +103,13 @@ reasons! {
     Overloaded "OVERLOADED" Unavailable "The server is handling as much as it can." => "Wait as long as RetryInfo says and repeat the same call."
     DeadlineTooShort "DEADLINE_TOO_SHORT" DeadlineExceeded "Too little time is left to do the work." => "Call with a longer deadline."
     DeadlineExceeded "DEADLINE_EXCEEDED" DeadlineExceeded "The work was not done in time; whether it took effect is unknown." => "Repeat the same call with the same request_id."
-    PeerUnavailable "PEER_UNAVAILABLE" Unavailable "A service that the answer needs cannot be reached." => "Wait as long as RetryInfo says and repeat the same call."
+    PeerUnavailable "PEER_UNREACHABLE" Unavailable "A service that the answer needs cannot be reached; the call did not take effect." => "Wait as long as RetryInfo says and repeat the same call."
+    PeerLost "PEER_LOST" Unavailable "The connection broke while the call was under way; whether it took effect is unknown." => "Repeat the same call with the same request_id."
+    Draining "DRAINING" Unavailable "This replica is going down." => "Repeat the call, or resume the stream from its cursor; another replica answers."
+    MessageTooLarge "MESSAGE_TOO_LARGE" ResourceExhausted "The message is larger than the server takes." => "Send less at once."
     Conflict "CONFLICT" Aborted "Another call changed the same thing at the same time." => "Repeat the same call with the same request_id."
-    CursorForeign "CURSOR_FOREIGN" FailedPrecondition "The cursor belongs to another log." => "Stop: the log was replaced. Have its operator explain before following the new one."
-    CursorAhead "CURSOR_AHEAD" OutOfRange "The cursor is ahead of the log: the log was rolled back." => "Stop: entries that were acted on are missing. Have the log's operator restore them."
+    CursorForeign "LOG_MISMATCH" FailedPrecondition "The cursor belongs to another log." => "Stop: the log was replaced. Have its operator explain before following the new one."
+    CursorAhead "CURSOR_AHEAD" FailedPrecondition "The cursor is ahead of the log: the log was rolled back." => "Stop: entries that were acted on are missing. Have the log's operator restore them."
     Internal "INTERNAL" Internal "A fault of the service; it is recorded." => "Repeat the call later; tell the operators the time of the call."
 }
 

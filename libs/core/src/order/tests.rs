@@ -124,8 +124,9 @@ fn about(order: &mut Order, authorisation: &Authorisation, asset: Option<Asset>)
 
 /// A freeze at a named account.
 fn freeze_now() -> impl Strategy<Value = Lawful> {
-    (blank(), asset(), 1..u64::MAX, 0..u64::MAX, moment(), 0..1_000i64).prop_map(
-        |((mut order, mut authorisation), asset, cap, spare, until, longer)| {
+    (blank(), asset(), 1..u64::MAX, 0..u64::MAX, 1..1_000_000i64, 0..1_000i64).prop_map(
+        |((mut order, mut authorisation), asset, cap, spare, lasts, longer)| {
+            let until = order.issued_at + time::Duration::seconds(lasts);
             authorisation.permitted = [OrderKind::Freeze].into();
             let limit = Amount::from(cap).saturating_add(Amount::from(spare));
             authorisation.caps = [(asset.clone(), limit)].into();
@@ -273,6 +274,13 @@ proptest! {
             ),
             (|order, _| *cap(order) = Amount::ZERO, Breach::ZeroCap),
             (|_, authorisation| authorisation.freeze_until = None, Breach::Until),
+            (
+                |order, _| {
+                    let Desired::Frozen { until, .. } = &mut order.desired else { unreachable!() };
+                    *until = order.issued_at;
+                },
+                Breach::Until,
+            ),
             (
                 |order, authorisation| {
                     let Desired::Frozen { until, .. } = &mut order.desired else { unreachable!() };
