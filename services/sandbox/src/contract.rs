@@ -8,16 +8,14 @@ mod leg;
 mod legs;
 mod log;
 mod orders;
-mod refuse;
 mod signer;
 mod terms;
 mod withheld;
 
-pub(crate) use api::ExchangeApi;
+pub(crate) use api::{ExchangeApi, broken};
 pub(crate) use book::{AccountKey, Book, Credit, Holding, Position, Searched};
 pub(crate) use legs::Legs;
 pub(crate) use log::EventLog;
 pub(crate) use orders::Orders;
-pub(crate) use refuse::{broken, refuse, refuse_all};
 pub(crate) use signer::Signer;
 pub(crate) use terms::{ChainTerms, Terms};

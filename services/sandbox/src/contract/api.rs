@@ -7,10 +7,12 @@ use futures::Stream;
 use haetae_core::{LegId, Moment, Reason, Violations, micros};
 use haetae_mesh::Drain;
 use haetae_seal::dsse::Algorithm;
+use haetae_service::{refuse, refuse_all};
 use haetae_wire::convert::duration;
 use haetae_wire::exchange::v1::{
-    self, DescribeRequest, DescribeResponse, FollowRequest, FollowResponse, GetOrderRequest, GetOrderResponse, OrderKind,
-    SignatureAlgorithm, SignedEvent, SignedReceipt, SubmitRequest, SubmitResponse, exchange_service_server::ExchangeService,
+    self, DescribeRequest, DescribeResponse, FollowRequest, FollowResponse, GetOrderRequest, GetOrderResponse,
+    OrderKind, SignatureAlgorithm, SignedEvent, SignedReceipt, SubmitRequest, SubmitResponse,
+    exchange_service_server::ExchangeService,
 };
 use haetae_wire::read;
 use time::OffsetDateTime;
@@ -18,9 +20,14 @@ use tonic::{Request, Response, Status};
 
 use super::book::Book;
 use super::orders::{NoReceipt, Orders};
-use super::refuse::{broken, refuse, refuse_all};
 
 const VERSION: &str = "haetae.exchange.v1";
+
+/// A fault of ours: recorded here, named to nobody.
+pub(crate) fn broken(error: sqlx::Error) -> Status {
+    tracing::error!(%error, "the database failed");
+    refuse(Reason::Internal).into()
+}
 
 /// Serves the contract over a book.
 #[derive(Debug)]
@@ -48,7 +55,13 @@ impl<B: Book> ExchangeService for ExchangeApi<B> {
             contract_versions: vec![VERSION.into()],
             chains: terms.chains.iter().map(Into::into).collect(),
             kinds: vec![OrderKind::ConfirmAddress.into(), OrderKind::Freeze.into()],
-            wallets_searched: self.orders.book().searched().into_iter().map(|r| v1::WalletRole::from(r).into()).collect(),
+            wallets_searched: self
+                .orders
+                .book()
+                .searched()
+                .into_iter()
+                .map(|r| v1::WalletRole::from(r).into())
+                .collect(),
             confirm_within: Some(duration(terms.confirm_within)),
             freeze_within: Some(duration(terms.freeze_within)),
             keys: vec![v1::SigningKey {
@@ -73,7 +86,7 @@ impl<B: Book> ExchangeService for ExchangeApi<B> {
         let order = read::present(&mut v, "order", request.into_inner().order);
         let order = v.finish(order).map_err(refuse_all)?;
         let envelope = self.orders.submit(&order, Self::now()).await.map_err(|error| match error {
-            NoReceipt::Unanswerable(violations) => refuse_all(violations),
+            NoReceipt::Unanswerable(violations) => refuse_all(violations).into(),
             NoReceipt::Database(error) => broken(error),
         })?;
         Ok(Response::new(SubmitResponse { receipt: Some(SignedReceipt { envelope }) }))
@@ -98,7 +111,7 @@ impl<B: Book> ExchangeService for ExchangeApi<B> {
         let same = asked.log_id == log.id().to_string() && asked.epoch == log.epoch();
         let after = if same { asked.after_sequence } else { 0 };
         if after > log.last_sequence().await.map_err(broken)? {
-            return Err(refuse(Reason::CursorAhead));
+            return Err(refuse(Reason::CursorAhead).into());
         }
         let mut reader = log.reader(after);
         Ok(Response::new(Box::pin(async_stream::try_stream! {

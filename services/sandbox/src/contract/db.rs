@@ -26,8 +26,14 @@ pub(super) struct LogHead {
 
 /// Begins the log, or a new epoch of it, and answers with its head.
 pub(super) async fn open_log(pool: &PgPool, epoch: i64) -> Result<LogHead, sqlx::Error> {
-    sqlx::query("insert into contract.log (epoch) values ($1) on conflict do nothing").bind(epoch).execute(pool).await?;
-    sqlx::query("update contract.log set epoch = $1, last_sequence = 0 where epoch < $1").bind(epoch).execute(pool).await?;
+    sqlx::query("insert into contract.log (epoch) values ($1) on conflict do nothing")
+        .bind(epoch)
+        .execute(pool)
+        .await?;
+    sqlx::query("update contract.log set epoch = $1, last_sequence = 0 where epoch < $1")
+        .bind(epoch)
+        .execute(pool)
+        .await?;
     log_head(pool).await
 }
 
@@ -93,12 +99,13 @@ pub(super) async fn keep_receipt(
     envelope: Vec<u8>,
     at: Moment,
 ) -> Result<Vec<u8>, sqlx::Error> {
-    let kept = sqlx::query("insert into contract.receipt (asked, envelope, at) values ($1, $2, $3) on conflict do nothing")
-        .bind(asked.as_slice())
-        .bind(&envelope)
-        .bind(at)
-        .execute(&mut *conn)
-        .await?;
+    let kept =
+        sqlx::query("insert into contract.receipt (asked, envelope, at) values ($1, $2, $3) on conflict do nothing")
+            .bind(asked.as_slice())
+            .bind(&envelope)
+            .bind(at)
+            .execute(&mut *conn)
+            .await?;
     if kept.rows_affected() == 1 {
         return Ok(envelope);
     }
@@ -160,17 +167,20 @@ pub(super) async fn legs_on(
 
 /// Some legs whose period has ended.
 pub(super) async fn legs_due(pool: &PgPool, now: Moment) -> Result<Vec<LegId>, sqlx::Error> {
-    let due: Vec<Uuid> = sqlx::query_scalar("select leg_id from contract.leg where until <= $1 order by until limit 100")
-        .bind(now)
-        .fetch_all(pool)
-        .await?;
+    let due: Vec<Uuid> =
+        sqlx::query_scalar("select leg_id from contract.leg where until <= $1 order by until limit 100")
+            .bind(now)
+            .fetch_all(pool)
+            .await?;
     Ok(due.into_iter().map(LegId).collect())
 }
 
 /// What was last said of a leg.
 pub(super) async fn report(pool: &PgPool, leg: LegId) -> Result<Option<LegReport>, sqlx::Error> {
-    let report: Option<Vec<u8>> =
-        sqlx::query_scalar("select report from contract.leg where leg_id = $1").bind(leg.0).fetch_optional(pool).await?;
+    let report: Option<Vec<u8>> = sqlx::query_scalar("select report from contract.leg where leg_id = $1")
+        .bind(leg.0)
+        .fetch_optional(pool)
+        .await?;
     report.map(|bytes| read_report(&bytes)).transpose()
 }
 

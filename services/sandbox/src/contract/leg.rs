@@ -67,7 +67,7 @@ pub(crate) struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// It is the highest so far: the leg stands like this now.
-    Highest(Leg),
+    Highest(Box<Leg>),
     /// It changes nothing; this is the answer to it.
     Aside(LegReport),
 }
@@ -98,7 +98,7 @@ impl Leg {
                 });
             }
         }
-        Taken::Highest(match &order.desired {
+        Taken::Highest(Box::new(match &order.desired {
             Desired::ConfirmAddress => Self::settled(answered(verified, found, now)),
             Desired::Released => Self::settled(LegReport {
                 frozen: Some(Amount::ZERO),
@@ -120,7 +120,7 @@ impl Leg {
                 }
                 (holding, ..) => Self::settled(not_held(verified, holding)),
             },
-        })
+        }))
     }
 
     /// The leg after something happened; none where that changes nothing.

@@ -37,7 +37,12 @@ impl Legs {
 
     /// Money was credited: freezes that lay claim to it withhold it, in the same transaction. The book holds the account
     /// until that ends, and takes no further locks after this.
-    pub(crate) async fn credited(&self, tx: &mut PgConnection, credit: &Credit, now: Moment) -> Result<(), sqlx::Error> {
+    pub(crate) async fn credited(
+        &self,
+        tx: &mut PgConnection,
+        credit: &Credit,
+        now: Moment,
+    ) -> Result<(), sqlx::Error> {
         for leg in db::legs_on(tx, &credit.account, &credit.asset).await? {
             self.happened(tx, leg, Happened::Credited(credit), now).await?;
         }
@@ -80,12 +85,7 @@ impl Legs {
     }
 
     /// Writes a leg that an order changed, and says so in the log. An answer to a question is complete in its receipt.
-    pub(super) async fn changed(
-        &self,
-        tx: &mut PgConnection,
-        leg: &Leg,
-        now: Moment,
-    ) -> Result<(), sqlx::Error> {
+    pub(super) async fn changed(&self, tx: &mut PgConnection, leg: &Leg, now: Moment) -> Result<(), sqlx::Error> {
         db::put_leg(tx, leg).await?;
         let state = leg.report.state;
         let reports = global::meter("haetae").u64_counter("haetae.exchange.reports").build();

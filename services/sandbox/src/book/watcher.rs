@@ -1,0 +1,187 @@
+//! Reads the chain block by block: sees deposits, takes them back when a block is replaced, and credits them after
+//! enough confirmations.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use haetae_core::{Account, Amount, Asset, Moment, Target, TransferId, micros};
+use opentelemetry::global;
+use opentelemetry::metrics::Gauge;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::block::{Block, Header, Transfer};
+use super::books::{Books, key};
+use super::db::{self, Head};
+use super::node::Node;
+use crate::contract::{Credit, Legs};
+
+/// How often the node is asked for news, besides its own announcements.
+const POLL: Duration = Duration::from_millis(250);
+/// How many blocks are remembered by their hashes.
+const KEPT: i64 = 1_000;
+
+/// Reads one chain for one exchange.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    books: Books,
+    legs: Legs,
+    node: Node,
+    confirmations: u32,
+    /// A hint that there is a new block.
+    grown: Arc<Notify>,
+    behind: Gauge<u64>,
+}
+
+impl Watcher {
+    pub(crate) fn new(books: Books, legs: Legs, node: Node, confirmations: u32, grown: Arc<Notify>) -> Self {
+        let behind = global::meter("haetae").u64_gauge("haetae.exchange.blocks_behind").build();
+        Self { books, legs, node, confirmations, grown, behind }
+    }
+
+    /// Reads until cancelled. A failure is logged and tried again.
+    pub(crate) async fn run(self, cancel: CancellationToken) {
+        while !cancel.is_cancelled() {
+            if let Err(error) = self.catch_up(&cancel).await {
+                tracing::warn!(error = format!("{error:#}"), "the chain is not read");
+            }
+            let woken = async {
+                let _ = timeout(POLL, self.grown.notified()).await;
+            };
+            cancel.run_until_cancelled(woken).await;
+        }
+    }
+
+    async fn catch_up(&self, cancel: &CancellationToken) -> anyhow::Result<()> {
+        let (chain, pool) = (self.books.chain(), self.books.pool());
+        let newest = self.node.newest().await?;
+        loop {
+            // Also where nothing is new: what was due when a replica died is due still.
+            self.credit_due().await?;
+            let Some(head) = db::head(pool, chain).await? else {
+                self.begin(&newest).await?;
+                continue;
+            };
+            self.behind.record(newest.number().saturating_sub(head.number.unsigned_abs()), &[]);
+            if cancel.is_cancelled()
+                || (newest.number(), newest.hash.to_string()) == (head.number.unsigned_abs(), head.hash.clone())
+            {
+                return Ok(());
+            }
+            if newest.number() > head.number.unsigned_abs() {
+                match self.node.block(head.number.unsigned_abs() + 1).await? {
+                    None => return Ok(()),
+                    Some(block) if block.header.parent_hash.to_string() == head.hash => {
+                        self.read(&head, &block).await?
+                    }
+                    Some(_) => self.step_back(&head).await?,
+                }
+            } else {
+                match self.node.at(head.number.unsigned_abs()).await? {
+                    Some(same) if same.hash.to_string() == head.hash => return Ok(()),
+                    _ => self.step_back(&head).await?,
+                }
+            }
+        }
+    }
+
+    /// Begins with the newest block: before the first start there was no deposit address.
+    async fn begin(&self, newest: &Header) -> anyhow::Result<()> {
+        let chain = self.books.chain();
+        let mut tx = self.books.pool().begin().await?;
+        if db::move_head(&mut tx, chain, None, newest.number(), newest.hash).await? {
+            db::put_block(&mut tx, chain, newest.number(), newest.hash, KEPT).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn read(&self, head: &Head, block: &Block) -> anyhow::Result<()> {
+        let chain = self.books.chain();
+        let (number, hash) = (block.header.number(), block.header.hash);
+        let mut tx = self.books.pool().begin().await?;
+        if !db::move_head(&mut tx, chain, Some(head), number, hash).await? {
+            return Ok(());
+        }
+        db::put_block(&mut tx, chain, number, hash, KEPT).await?;
+        let taken: Vec<(&Transfer, Asset)> =
+            block.transfers.iter().filter_map(|transfer| Some((transfer, self.asset_of(transfer)?))).collect();
+        if !taken.is_empty() {
+            let addresses = taken.iter().map(|(transfer, _)| transfer.to.to_checksum(None)).collect();
+            let depositors: HashMap<String, i64> =
+                db::depositors(&mut tx, chain, addresses).await?.into_iter().collect();
+            for (transfer, asset) in &taken {
+                if let Some(customer) = depositors.get(&transfer.to.to_checksum(None)) {
+                    db::put_deposit(&mut tx, chain, transfer, asset, *customer, (number, hash)).await?;
+                }
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    fn asset_of(&self, transfer: &Transfer) -> Option<Asset> {
+        debug_assert!(transfer.amount > U256::ZERO, "transfers of nothing are none");
+        let chain = self.books.chain().clone();
+        let asset =
+            transfer.token.map_or_else(|| Asset::evm_native(chain.clone()), |token| Asset::erc20(chain.clone(), token));
+        self.books.assets().contains(&asset).then_some(asset)
+    }
+
+    /// The head was replaced: takes it back and stands on the block before.
+    async fn step_back(&self, head: &Head) -> anyhow::Result<()> {
+        let chain = self.books.chain();
+        let before = head.number - 1;
+        let Some(hash) = db::block_hash(self.books.pool(), chain, before).await? else {
+            anyhow::bail!("the chain was replaced further back than is remembered");
+        };
+        let mut tx = self.books.pool().begin().await?;
+        if db::move_head(&mut tx, chain, Some(head), before.unsigned_abs(), hash).await? {
+            let lost = db::take_back(&mut tx, chain, head.number).await?;
+            if lost > 0 {
+                tracing::error!(deposits = lost, "credited deposits were in a block that was replaced");
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn credit_due(&self) -> anyhow::Result<()> {
+        for deposit in db::due(self.books.pool(), self.books.chain(), self.confirmations).await? {
+            self.credit(deposit, micros(OffsetDateTime::now_utc())).await?;
+        }
+        Ok(())
+    }
+
+    /// Credits a deposit, and tells the contract, in one transaction: freezes withhold what becomes the customer's before
+    /// the customer can touch it.
+    async fn credit(&self, deposit: i64, now: Moment) -> anyhow::Result<()> {
+        let chain = self.books.chain();
+        let mut tx = self.legs.begin().await?;
+        let Some(deposit) = db::lock_due(&mut tx, chain, self.confirmations, deposit).await? else { return Ok(()) };
+        let (asset, amount): (Asset, Amount) = (deposit.asset.parse()?, deposit.amount()?);
+        let customer = deposit.customer_id;
+        db::lock_customer(&mut tx, customer).await?;
+        let balance = db::balance(&mut tx, customer, &asset).await?;
+        db::set_balance(&mut tx, customer, &asset, balance.saturating_add(amount)).await?;
+        db::credited(&mut tx, chain, &deposit, now).await?;
+        let credit = Credit {
+            account: key(customer),
+            target: Target::account(Account::evm(chain.clone(), deposit.address.parse()?)),
+            asset,
+            amount,
+            transfer: TransferId {
+                chain: chain.clone(),
+                transaction: deposit.transaction.clone(),
+                index: deposit.index.parse()?,
+            },
+        };
+        self.legs.credited(&mut tx, &credit, now).await?;
+        self.legs.commit(tx).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! From a configuration to a running exchange.
+
+use std::fs;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use haetae_mesh::config::{DatabaseConfig, Settings};
+use haetae_mesh::{Listening, Server};
+use haetae_seal::dsse::SigningKey;
+use haetae_wire::exchange::v1::{self, exchange_service_server::ExchangeServiceServer};
+use haetae_wire::keys::Keyring;
+use haetae_wire::registry::Registry;
+use haetae_wire::sandbox::v1::sandbox_service_server::SandboxServiceServer;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgPool, migrate::Migrator};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::SandboxApi;
+use crate::book::{Books, Customers, Node, Teller, Till, Vault, Watcher, keep_subscribed};
+use crate::config::Config;
+use crate::contract::{ChainTerms, EventLog, ExchangeApi, Legs, Orders, Signer, Terms};
+use crate::outage::{Outage, WithOutages};
+use crate::worker;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How long a query may wait for a connection.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long tasks may take to finish the work in hand.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
+/// An exchange that has its addresses and serves when it is run.
+#[must_use = "an exchange serves when it is run"]
+pub struct Sandbox {
+    public: Listening,
+    control: Listening,
+    pool: PgPool,
+    tasks: JoinSet<()>,
+    shutdown: CancellationToken,
+}
+
+/// Where an exchange is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The public contract.
+    pub public: SocketAddr,
+    /// The driving contract.
+    pub control: SocketAddr,
+}
+
+impl Sandbox {
+    /// Brings the database up to date, binds both listeners and starts to read the chain.
+    ///
+    /// # Errors
+    /// When the configuration names something that cannot be used: files, keys, addresses, the database.
+    pub async fn open(settings: &Settings<Config>, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        let config = &settings.service;
+        let pool = database(settings.database.as_ref().context("the section [database] is missing")?).await?;
+        let registry = Registry::load(&config.registry)?;
+        let digest: String = registry.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        tracing::info!(registry = digest, "pinned keys");
+
+        let chain = config.chain.chain_id().context("service.chain.id")?;
+        let number = chain.evm_number().context("service.chain.id")?;
+        let assets = config.chain.parsed_assets().context("service.chain.assets")?;
+        let vault = Vault::new(&text(&config.chain.hot_wallet_key_file)?, &text(&config.chain.seed_file)?)?;
+        let node = Node::new(config.chain.http.expose())?;
+        // A node that is down now may come back; one of another chain never becomes the right one.
+        match node.chain_id().await {
+            Ok(found) => ensure!(found == number, "the node is of chain eip155:{found}, configured is {chain}"),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "the node does not answer yet"),
+        }
+
+        let key = SigningKey::from_pkcs8_pem(&text(&config.keys.log)?).context("service.keys.log")?;
+        let signer = Arc::new(Signer::new(config.exchange.clone(), key));
+        let log = EventLog::open(pool.clone(), signer, config.log_epoch.get()).await?;
+        let legs = Legs::new(pool.clone(), log);
+        let books = Books::new(pool.clone(), chain.clone(), assets.clone(), vault);
+        let terms = Terms {
+            chains: vec![ChainTerms { chain, confirmations: config.chain.confirmations, assets }],
+            confirm_within: Duration::from_millis(config.confirm_within_ms.into()),
+            freeze_within: Duration::from_millis(config.freeze_within_ms.into()),
+            hotline: v1::Hotline {
+                name: config.hotline.name.clone(),
+                phone: config.hotline.phone.clone(),
+                email: config.hotline.email.clone(),
+            },
+            max_message_bytes: u32::try_from(settings.server.limits.max_message_bytes).unwrap_or(u32::MAX),
+            clock_tolerance: time::Duration::milliseconds(config.clock_tolerance_ms.into()),
+        };
+        let keys = Keyring::from_registry(&registry);
+        let orders = Arc::new(Orders::new(pool.clone(), books.clone(), legs.clone(), terms, keys));
+
+        let (outage, till, grown) = (Outage::default(), Till::default(), Arc::new(Notify::new()));
+        let exchange = WithOutages { service: ExchangeApi::new(orders), outage: outage.clone() };
+        let ready = pool.clone();
+        let public = Server::new("haetae-sandbox", &settings.server)
+            .redis(&settings.redis)
+            .add_public(ExchangeServiceServer::new(exchange), config.callers.clone())
+            .ready("database", move || {
+                let pool = ready.clone();
+                async move {
+                    sqlx::query("select from contract.log").execute(&pool).await?;
+                    Ok(())
+                }
+            });
+        let customers = Customers::new(books.clone(), legs.clone(), till.clone());
+        let control = Server::new("haetae-sandbox-control", &config.control)
+            .add(SandboxServiceServer::new(SandboxApi { customers, outage }));
+        let (public, control) = (public.listen().await?, control.listen().await?);
+
+        let watcher =
+            Watcher::new(books.clone(), legs.clone(), node.clone(), config.chain.confirmations, Arc::clone(&grown));
+        let teller = Teller::new(books, node, number, till);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watcher.run(shutdown.clone()));
+        tasks.spawn(teller.run(shutdown.clone()));
+        tasks.spawn(worker::expire(legs, shutdown.clone()));
+        if let Some(ws) = config.chain.ws.clone() {
+            let cancel = shutdown.clone();
+            tasks.spawn(async move {
+                cancel.run_until_cancelled(keep_subscribed(ws.expose(), grown)).await;
+            });
+        }
+        Ok(Self { public, control, pool, tasks, shutdown })
+    }
+
+    /// Where it is reached.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn addresses(&self) -> std::io::Result<Addresses> {
+        Ok(Addresses { public: self.public.local_addr()?, control: self.control.local_addr()? })
+    }
+
+    /// Serves until told to end, then lets the tasks finish the work in hand.
+    ///
+    /// # Errors
+    /// When a listener or a task ends by itself.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let cancel = self.shutdown.clone();
+        let (public, control) = (self.public.run(cancel.clone()), self.control.run(cancel.clone()));
+        let outcome = {
+            let served = async { tokio::try_join!(ends_all(public, &cancel), ends_all(control, &cancel)).map(drop) };
+            tokio::pin!(served);
+            tokio::select! {
+                served = &mut served => served,
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    let by_itself = !cancel.is_cancelled();
+                    cancel.cancel();
+                    served.await?;
+                    ensure!(!by_itself, "a task ended by itself: {ended:?}");
+                    Ok(())
+                }
+            }
+        };
+        cancel.cancel();
+        let finishing = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WORK, finishing).await.is_err() {
+            tracing::warn!("tasks did not finish in time and are aborted");
+            self.tasks.shutdown().await;
+        }
+        self.pool.close().await;
+        outcome
+    }
+}
+
+/// A listener that ends by itself ends the other one too.
+async fn ends_all(
+    listener: impl Future<Output = Result<(), haetae_mesh::ServeError>>,
+    cancel: &CancellationToken,
+) -> anyhow::Result<()> {
+    let ended = listener.await;
+    cancel.cancel();
+    Ok(ended?)
+}
+
+async fn database(config: &DatabaseConfig) -> anyhow::Result<PgPool> {
+    let pool = PgPoolOptions::new()
+        .max_connections(config.max_connections)
+        .acquire_timeout(ACQUIRE)
+        .connect(config.url.expose())
+        .await
+        .context("the database cannot be reached")?;
+    MIGRATIONS.run(&pool).await.context("the tables cannot be brought up to date")?;
+    Ok(pool)
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| path.display().to_string())
+}
