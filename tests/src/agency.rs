@@ -15,9 +15,8 @@ use haetae_wire::{
     freeze::v1::Leg,
     intake::v1::{
         ApproveRequestRequest, ConfirmAddress, GetConfirmationRequest, GetRequestRequest, GetWatchRequest,
-        ListLegsRequest, ListTrailRequest, Release, Request, RequestContent, StandingFreezeTerms,
-        SubmitRequestRequest, Watch, WatchLimits, intake_service_client::IntakeServiceClient,
-        request_content::Kind,
+        ListLegsRequest, ListRequestsRequest, ListTrailRequest, Release, Request, RequestContent, StandingFreezeTerms,
+        SubmitRequestRequest, Watch, WatchLimits, intake_service_client::IntakeServiceClient, request_content::Kind,
     },
     tracking::v1::{Confirmation, TrailItem},
 };
@@ -118,7 +117,7 @@ impl People {
         let folder = house.path("tokens");
         fs::create_dir_all(&folder)?;
         for who in Who::ALL {
-            let token = house.issuer.token(&who.person(), time::Duration::hours(12).try_into()?)?;
+            let token = house.issuer.token(&who.person(), time::Duration::hours(12))?;
             fs::write(folder.join(who.slug()), &token)?;
             tokens.insert(who, format!("Bearer {token}").parse()?);
         }
@@ -213,6 +212,15 @@ impl Agency {
         let read = GetRequestRequest { request_id: id.to_owned(), purpose: PURPOSE.to_owned() };
         let answer = self.intake.clone().get_request(read).await?.into_inner();
         answer.request.ok_or_else(|| Status::internal("an answer without a request"))
+    }
+
+    /// The newest requests of the person's unit.
+    ///
+    /// # Errors
+    /// As intake refuses.
+    pub async fn requests(&self) -> Result<Vec<Request>, Status> {
+        let read = ListRequestsRequest { page_size: 50, purpose: PURPOSE.to_owned(), ..Default::default() };
+        Ok(self.intake.clone().list_requests(read).await?.into_inner().requests)
     }
 
     /// What exchanges answered to a confirm-address request.

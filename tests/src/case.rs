@@ -188,7 +188,9 @@ impl<'a> Play<'a> {
         self.credited("upbit", "mallory", &token, 500 * TOKEN as u128).await?;
         self.credited("upbit", "dong-hyun", &token, 250 * TOKEN as u128).await?;
         self.credited("bithumb", "ji-eun", COIN, 3 * ETHER).await?;
-        self.tell.step("Mallory, Dong-hyun and Ji-eun have honest balances at Upbit and Bithumb, credited after two confirmations");
+        self.tell.step(
+            "Mallory, Dong-hyun and Ji-eun have honest balances at Upbit and Bithumb, credited after two confirmations",
+        );
         Ok(())
     }
 
@@ -224,7 +226,10 @@ impl<'a> Play<'a> {
             self.tell.step(&format!("{:<8} {:<11} {signed}", line.exchange, words(line.answer())));
         }
         let held = confirmation.lines.iter().find(|line| line.exchange == "coinone");
-        ensure!(held.is_some_and(|line| line.wallet_role() == WalletRole::CustomerDeposit), "the wallet's role is not said");
+        ensure!(
+            held.is_some_and(|line| line.wallet_role() == WalletRole::CustomerDeposit),
+            "the wallet's role is not said"
+        );
         self.mesh.customers.set_outage("korbit", false).await?;
         until("Korbit answers when it is back", PATIENCE, async || {
             let confirmation = self.investigator.confirmation(&request.request_id).await?;
@@ -242,10 +247,7 @@ impl<'a> Play<'a> {
         self.tell.act("Act two: the chase");
         let chain = &self.mesh.chain;
         let root = &self.cast.root;
-        let parts = [
-            (root.address(), Kind::Tokens, STOLEN_TOKENS),
-            (root.address(), Kind::Coins, STOLEN_COINS),
-        ];
+        let parts = [(root.address(), Kind::Tokens, STOLEN_TOKENS), (root.address(), Kind::Coins, STOLEN_COINS)];
         chain.split(&self.cast.hana, &parts).await?;
         self.tell.step("600,000 rKRW and 20 ether are taken from Hana's wallet");
 
@@ -261,12 +263,10 @@ impl<'a> Play<'a> {
         self.tell.step("Her attempt to approve it herself is refused: SELF_APPROVAL");
         let request = self.leader.approve(&request.request_id).await?;
         ensure!(!request.watch_id.is_empty(), "an approved watch has no id");
-        until("the watch is active", PATIENCE, async || {
-            match self.investigator.watch(&request.watch_id).await {
-                Ok(watch) => Ok((watch.state() == WatchState::Active).then_some(())),
-                Err(status) if status.code() == Code::NotFound => Ok(None),
-                Err(status) => Err(status.into()),
-            }
+        until("the watch is active", PATIENCE, async || match self.investigator.watch(&request.watch_id).await {
+            Ok(watch) => Ok((watch.state() == WatchState::Active).then_some(())),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status.into()),
         })
         .await?;
         self.tell.step("Team leader Min-jun approves; the watch is active: every later block is matched against it");
@@ -355,9 +355,11 @@ impl<'a> Play<'a> {
 
     /// Binding before the deposit is credited, then frozen as it is credited, and the thief is refused.
     async fn frozen(&mut self, request: &Request) -> Result<()> {
-        let binding = self.legs(request, "three legs are binding", |legs| {
-            legs.iter().filter(|leg| leg.binding_at.is_some()).count() == 3
-        }).await?;
+        let binding = self
+            .legs(request, "three legs are binding", |legs| {
+                legs.iter().filter(|leg| leg.binding_at.is_some()).count() == 3
+            })
+            .await?;
         let times = self.block_to_binding(request, &binding).await?;
         for (leg, ms) in &times {
             self.tell.step(&format!("{:<8} binding {ms} ms after the block was first heard of", leg));
@@ -365,7 +367,8 @@ impl<'a> Play<'a> {
         self.outcome.block_to_binding_ms = times.into_iter().map(|(_, ms)| ms).collect();
         self.legs(request, "three legs are frozen in full", |legs| {
             legs.iter().filter(|leg| leg.reported() == LegState::FrozenFull).count() == 3
-        }).await?;
+        })
+        .await?;
         self.tell.step("The deposits are credited, and withheld as they are credited");
         let tokens = |thousands: u128| thousands * 1_000 * TOKEN as u128;
         let token = self.token.clone();
@@ -417,9 +420,11 @@ impl<'a> Play<'a> {
         self.mesh.customers.set_outage("gopax", false).await?;
         self.tell.step("Gopax is back");
         self.trail(request, "the last arrival is settled", |items| arrivals(items, ArrivalState::Settled) == 4).await?;
-        let legs = self.legs(request, "the last leg is frozen", |legs| {
-            legs.iter().filter(|leg| leg.reported() == LegState::FrozenFull).count() == 4
-        }).await?;
+        let legs = self
+            .legs(request, "the last leg is frozen", |legs| {
+                legs.iter().filter(|leg| leg.reported() == LegState::FrozenFull).count() == 4
+            })
+            .await?;
         let late: Vec<Leg> = legs.iter().filter(|leg| leg.exchange == "binance").cloned().collect();
         let times = self.block_to_binding(request, &late).await?;
         self.outcome.delayed_ms = times.into_iter().map(|(_, ms)| ms).collect();
@@ -441,7 +446,8 @@ impl<'a> Play<'a> {
         self.tell.step("The court orders a release at Upbit: asked for by one, approved by another");
         self.legs(request, "the leg is released", |legs| {
             legs.iter().any(|now| now.leg_id == leg.leg_id && now.reported() == LegState::Released)
-        }).await?;
+        })
+        .await?;
         let to = Actor::named("thief exit").account();
         let amount = 250_000 * TOKEN as u128;
         let answer = self.mesh.customers.withdraw("upbit", "mallory", &self.token, amount, &to).await?;

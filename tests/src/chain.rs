@@ -278,9 +278,10 @@ impl Chain {
     }
 
     async fn mined(&self, hash: B256) -> Result<B256> {
-        let receipt =
-            crate::until("a transaction is mined", MINED, async || Ok(self.provider.get_transaction_receipt(hash).await?))
-                .await?;
+        let receipt = crate::until("a transaction is mined", MINED, async || {
+            Ok(self.provider.get_transaction_receipt(hash).await?)
+        })
+        .await?;
         if !receipt.status() {
             bail!("a transaction was reverted");
         }

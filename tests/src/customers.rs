@@ -78,8 +78,7 @@ impl Customers {
         to: &str,
     ) -> Result<WithdrawResponse> {
         let amount = AssetAmount { asset: asset.to_owned(), amount: amount.to_string() };
-        let request =
-            WithdrawRequest { customer: customer.to_owned(), amount: Some(amount), to: to.to_owned() };
+        let request = WithdrawRequest { customer: customer.to_owned(), amount: Some(amount), to: to.to_owned() };
         Ok(self.at(exchange).withdraw(request).await?.into_inner())
     }
 

@@ -210,7 +210,9 @@ impl House {
         for service in ["intake", "tracking", "freeze"] {
             issue(&self.mesh_ca, service, service, &format!("{TRUST_DOMAIN}/{service}"))?;
         }
-        for (role, name) in [("agency", "knp-portal"), ("agency", "fss-portal"), ("auditor", "inspector"), ("operator", "ops")] {
+        for (role, name) in
+            [("agency", "knp-portal"), ("agency", "fss-portal"), ("auditor", "inspector"), ("operator", "ops")]
+        {
             issue(&self.mesh_ca, name, name, &format!("{TRUST_DOMAIN}/{role}/{name}"))?;
         }
         for (exchange, _) in EXCHANGES {
@@ -221,7 +223,12 @@ impl House {
             issue(&self.mesh_ca, &control, &control, &format!("{TRUST_DOMAIN}/sandbox/{exchange}"))?;
             let host = format!("api.{exchange}.test");
             issue(&self.exchange_ca, exchange, &host, &format!("spiffe://exchanges.test/{exchange}"))?;
-            issue(&self.exchange_ca, &format!("at-{exchange}"), "knp.test", &format!("spiffe://exchanges.test/clients/{exchange}"))?;
+            issue(
+                &self.exchange_ca,
+                &format!("at-{exchange}"),
+                "knp.test",
+                &format!("spiffe://exchanges.test/clients/{exchange}"),
+            )?;
         }
         fs::write(self.path("certs/exchanges-ca.crt"), self.exchange_ca.cert_pem())?;
         Ok(())
@@ -304,11 +311,13 @@ impl House {
     /// # Errors
     /// When it cannot be written.
     pub fn write_profile(&self, token: &str) -> Result<PathBuf> {
-        let files = |name: &str| json!({
-            "cert": format!("certs/{name}/tls.crt"),
-            "key": format!("certs/{name}/tls.key"),
-            "ca": format!("certs/{name}/ca.crt"),
-        });
+        let files = |name: &str| {
+            json!({
+                "cert": format!("certs/{name}/tls.crt"),
+                "key": format!("certs/{name}/tls.key"),
+                "ca": format!("certs/{name}/ca.crt"),
+            })
+        };
         let people: BTreeMap<_, _> = Who::ALL.map(|who| (who.slug(), format!("tokens/{}", who.slug()))).into();
         let mut logs = Vec::new();
         for (service, endpoints, verifier) in self.logs() {
@@ -343,10 +352,16 @@ impl House {
         });
         let mut profile: toml::Table = toml::Value::try_from(profile)?.try_into()?;
         let officer = officer();
-        profile.insert("officer".to_owned(), toml::Value::try_from(BTreeMap::from([
-            ("name", officer.name), ("title", officer.title), ("address", officer.address),
-            ("email", officer.email), ("phone", officer.phone),
-        ]))?);
+        profile.insert(
+            "officer".to_owned(),
+            toml::Value::try_from(BTreeMap::from([
+                ("name", officer.name),
+                ("title", officer.title),
+                ("address", officer.address),
+                ("email", officer.email),
+                ("phone", officer.phone),
+            ]))?,
+        );
         let mut document = toml::Table::new();
         document.insert("number".to_owned(), warrant.number.into());
         document.insert("issuer".to_owned(), warrant.issuer.into());
@@ -360,7 +375,10 @@ impl House {
         let mut case = toml::Table::new();
         case.insert("number".to_owned(), "2026-cyber-00412".into());
         case.insert("legal_basis".to_owned(), "warrant".into());
-        case.insert("summary".to_owned(), "Tokens and coins were taken from a private wallet by a phishing site.".into());
+        case.insert(
+            "summary".to_owned(),
+            "Tokens and coins were taken from a private wallet by a phishing site.".into(),
+        );
         case.insert("document".to_owned(), document.into());
         case.insert("confidentiality".to_owned(), confidentiality.into());
         profile.insert("case".to_owned(), toml::Value::Array(vec![case.into()]));

@@ -5,12 +5,13 @@
 //! exchange and its connector. [`Agency`] is a person at an agency's system, [`Customers`] an exchange's customers,
 //! [`Chain`] everybody's wallets. [`case`] is the story that is played on it, step by step, each checked.
 
-pub mod case;
 pub mod agency;
+pub mod case;
 pub mod chain;
 mod customers;
 mod house;
 mod mesh;
+pub mod practice;
 mod wait;
 
 pub use agency::{Agency, People, Who};

@@ -25,8 +25,7 @@ use crate::{
 };
 
 /// The programs that a mesh is made of.
-pub const PROGRAMS: [&str; 5] =
-    ["haetae-intake", "haetae-tracking", "haetae-freeze", "haetae-connector", "haetae-sandbox"];
+const PROGRAMS: [&str; 5] = ["haetae-intake", "haetae-tracking", "haetae-freeze", "haetae-connector", "haetae-sandbox"];
 
 /// How long a process may take to become ready on a busy machine.
 const READY: Duration = Duration::from_secs(60);
@@ -92,9 +91,7 @@ impl Mesh {
         // The parts do not depend on one another.
         let anvil = AnvilOptions { block_time: Some(1), slots_in_an_epoch: 1, ..AnvilOptions::default() };
         let cluster = Cluster::start(ClusterOptions { durable: options.durable, ..ClusterOptions::default() });
-        let redis = async {
-            if options.redis { Redis::start().await.map(Some) } else { Ok(None) }
-        };
+        let redis = async { if options.redis { Redis::start().await.map(Some) } else { Ok(None) } };
         let chain = async { Chain::begin(Anvil::start(anvil).await?).await };
         let house = async { House::build(&folder, options.replicas) };
         let (cluster, redis, chain, house) = tokio::try_join!(cluster, redis, chain, house)?;
@@ -118,17 +115,8 @@ impl Mesh {
         let logs = house.path("logs");
         std::fs::create_dir_all(&logs)?;
         let processes = rooms.iter().map(|room| spawn(room, &programs, &logs)).collect::<Result<_>>()?;
-        let mesh = Self {
-            house,
-            chain,
-            people,
-            customers,
-            redis,
-            processes,
-            rooms,
-            _cluster: cluster,
-            _temporary: temporary,
-        };
+        let mesh =
+            Self { house, chain, people, customers, redis, processes, rooms, _cluster: cluster, _temporary: temporary };
         mesh.ready().await?;
         Ok(mesh)
     }

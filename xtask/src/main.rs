@@ -1,2 +1,77 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask demo | up | test`: the main job with nothing to configure, and everything that checks it.
+
+mod demo;
+mod narrator;
+mod test;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use haetae_testkit::parts::{Install, Part, ensure};
+
+/// Builds, demonstrates and tests Haetae.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Install nothing; say what is missing and stop.
+    #[arg(long, global = true)]
+    no_install: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Plays the case on a whole mesh of real processes, checks every step, cleans up. Exit code 1 if anything expected is missing.
+    Demo {
+        /// Without Redis: everything works, more slowly.
+        #[arg(long)]
+        no_redis: bool,
+        /// End with one line of JSON on standard output; the narration goes to standard error.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Starts the same mesh and keeps it running, and says how to use the command line against it.
+    Up {
+        /// Without Redis.
+        #[arg(long)]
+        no_redis: bool,
+        /// Deal a case to solve by hand: a theft is reported, and the thief moves as soon as the watch is active.
+        #[arg(long)]
+        practice: bool,
+    },
+    /// Runs all tests: contracts, units, properties, databases, the whole mesh, a client in another language.
+    Test {
+        /// The long suites too.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let install = if arguments.no_install { Install::Forbidden } else { Install::Allowed };
+    match run(arguments.command, install) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, install: Install) -> anyhow::Result<()> {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match command {
+        Command::Demo { no_redis, json } => {
+            ensure(&[Part::Postgres, Part::Redis, Part::Anvil], install)?;
+            runtime()?.block_on(demo::run(!no_redis, json))
+        }
+        Command::Up { no_redis, practice } => {
+            ensure(&[Part::Postgres, Part::Redis, Part::Anvil], install)?;
+            runtime()?.block_on(up::run(!no_redis, practice))
+        }
+        Command::Test { all } => test::run(all, install),
+    }
+}
