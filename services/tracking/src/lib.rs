@@ -1,10 +1,37 @@
-//! Where is the money? Chains, watches, hops, arrivals.
-#![allow(dead_code)]
+//! Where is the money?
+//!
+//! Tracking reads chains block by block (`reader.rs`, `segment.rs`, `evm.rs`), matches every transfer against the
+//! accounts under watch (`book.rs`), and follows the stolen money by one pure fold (`trail.rs`) from which everything
+//! that is said follows (`watched.rs`, `said.rs`, `tell.rs`). Where the money comes to an account, it asks the exchanges
+//! that people allowed to be asked (`question.rs`), and hears what they answer (`answers.rs`). Money at an account that
+//! an exchange holds has arrived: that is signed, and what freezes it.
 
+mod answers;
+mod api;
+mod book;
+mod config;
+mod db;
+mod evm;
+mod grant;
+mod intake;
 mod knowledge;
+mod lease;
+mod metrics;
+mod page;
+mod question;
+mod reader;
 mod said;
 #[cfg(test)]
 mod scene;
+mod segment;
+mod source;
+mod tell;
 mod terms;
+mod timers;
 mod trail;
+mod voice;
 mod watched;
+mod worker;
+
+pub use config::{ChainConfig, Config, KeysConfig, NodeConfig, QuestionsConfig};
+pub use worker::run;

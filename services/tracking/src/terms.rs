@@ -33,10 +33,6 @@ pub(crate) struct Limits {
 }
 
 impl Terms {
-    pub(crate) fn follows(&self, asset: &Asset) -> bool {
-        self.stolen.contains_key(asset)
-    }
-
     pub(crate) fn is_dust(&self, asset: &Asset, amount: Amount) -> bool {
         self.limits.dust.get(asset).is_some_and(|threshold| amount < *threshold)
     }

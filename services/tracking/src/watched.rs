@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haetae_core::{Account, Amount, Asset, TransferId};
+use haetae_core::{Account, Asset, TransferId};
 
 use crate::knowledge::{AccountFacts, FactsMissing, Knowledge, Known, Standing};
 use crate::said::{self, Change, Said};
@@ -39,12 +39,6 @@ pub(crate) struct News {
     pub(crate) asks: Vec<Ask>,
     pub(crate) movements: Vec<Movement>,
     pub(crate) known: Vec<(Account, Known)>,
-}
-
-impl News {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.asks.is_empty() && self.movements.is_empty() && self.known.is_empty()
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -223,12 +217,6 @@ impl Watched {
     #[expect(clippy::expect_used, reason = "a fold over fewer transfers, or with less traced, reaches no new account")]
     fn fold_known(&mut self) {
         self.fold().expect("every account reached was reached before");
-    }
-
-    /// What is traced to an account and still there.
-    #[cfg(test)]
-    pub(crate) fn left(&self, account: &Account, asset: &Asset) -> Amount {
-        self.trail.left(account, asset)
     }
 }
 

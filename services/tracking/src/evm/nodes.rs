@@ -1,13 +1,14 @@
 //! Nodes of one chain: the first that answers is asked.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use alloy::rpc::client::RpcClient;
-use alloy::rpc::json_rpc::RpcRecv;
 use alloy::transports::{RpcError, TransportError, TransportErrorKind};
 use anyhow::Context;
 use futures::future::try_join_all;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -19,6 +20,11 @@ const ANSWER: Duration = Duration::from_secs(5);
 const BATCH: usize = 100;
 /// JSON-RPC 2.0: the method does not exist.
 const METHOD_NOT_FOUND: i64 = -32601;
+
+/// What can be received.
+pub(crate) trait Answer: DeserializeOwned + std::fmt::Debug + Send + Sync + Unpin + 'static {}
+
+impl<T: DeserializeOwned + std::fmt::Debug + Send + Sync + Unpin + 'static> Answer for T {}
 
 #[derive(Debug)]
 pub(crate) struct Nodes {
@@ -43,22 +49,29 @@ impl Nodes {
     }
 
     /// One call.
-    pub(crate) async fn ask<T: RpcRecv>(&self, method: &'static str, params: Value) -> anyhow::Result<T> {
-        self.first(method, async |client| client.request(method, params.clone()).await).await
+    pub(crate) async fn ask<T: Answer>(&self, method: &'static str, params: Value) -> anyhow::Result<T> {
+        self.first(method, |client| {
+            let params = params.clone();
+            async move { client.request(method, params).await }
+        })
+        .await
     }
 
     /// Calls that are answered in their order.
-    pub(crate) async fn ask_all<T: RpcRecv>(&self, calls: Vec<(&'static str, Value)>) -> anyhow::Result<Vec<T>> {
+    pub(crate) async fn ask_all<T: Answer>(&self, calls: Vec<(&'static str, Value)>) -> anyhow::Result<Vec<T>> {
         let mut answers = Vec::with_capacity(calls.len());
         for calls in calls.chunks(BATCH) {
-            let ask = async |client: &RpcClient| {
-                let mut batch = client.new_batch();
-                let waiting = calls
-                    .iter()
-                    .map(|(method, params)| batch.add_call::<_, T>(*method, params))
-                    .collect::<Result<Vec<_>, _>>()?;
-                batch.send().await?;
-                try_join_all(waiting).await
+            let ask = |client: RpcClient| {
+                let calls = calls.to_vec();
+                async move {
+                    let mut batch = client.new_batch();
+                    let waiting = calls
+                        .iter()
+                        .map(|(method, params)| batch.add_call::<_, T>(*method, params))
+                        .collect::<Result<Vec<_>, _>>()?;
+                    batch.send().await?;
+                    try_join_all(waiting).await
+                }
             };
             answers.extend(self.first("batch", ask).await?);
         }
@@ -66,15 +79,14 @@ impl Nodes {
     }
 
     /// Asks the node that answered last, then the others. A node that answers with an error has answered.
-    async fn first<T>(
-        &self,
-        what: &'static str,
-        ask: impl AsyncFn(&RpcClient) -> Result<T, TransportError>,
-    ) -> anyhow::Result<T> {
+    async fn first<T, F>(&self, what: &'static str, ask: impl Fn(RpcClient) -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = Result<T, TransportError>>,
+    {
         let start = self.preferred.load(Ordering::Relaxed);
         let mut failed = None;
         for place in (0..self.nodes.len()).map(|offset| (start + offset) % self.nodes.len()) {
-            let answer = timeout(ANSWER, ask(&self.nodes[place].0)).await;
+            let answer = timeout(ANSWER, ask(self.nodes[place].0.clone())).await;
             match answer.unwrap_or_else(|_| Err(TransportErrorKind::custom_str("no answer in time"))) {
                 Ok(answer) => {
                     self.preferred.store(place, Ordering::Relaxed);

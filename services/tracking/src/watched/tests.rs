@@ -49,7 +49,7 @@ fn a_hop_is_said_once_and_its_payee_asked_about_once() {
     assert_eq!(news.asks.len(), 1);
     assert_eq!(news.movements.len(), 2);
     assert_eq!(news.known.len(), 1);
-    assert!(watched.settle().is_empty());
+    assert_eq!(watched.settle(), News::default());
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_second_holder_does_not_replace_the_first() {
     watched.settle();
     let other = Holder { exchange: "bithumb".parse().unwrap(), role: None };
     assert!(!watched.learn(&account(1), Standing::Held(other)));
-    assert!(watched.settle().is_empty());
+    assert_eq!(watched.settle(), News::default());
 }
 
 /// What is stored of a watch.
@@ -247,6 +247,6 @@ proptest! {
             terms, stored.known, stored.movements.into_values().collect(),
         ).unwrap();
         prop_assert_eq!(restored.totals(), watched.totals());
-        prop_assert!(restored.settle().is_empty());
+        prop_assert_eq!(restored.settle(), News::default());
     }
 }

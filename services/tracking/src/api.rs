@@ -1,0 +1,117 @@
+//! Questions to tracking.
+
+use haetae_core::{Reason, RequestId, Violations, WatchId};
+use haetae_service::{refuse, refuse_all};
+use haetae_wire::convert::timestamp;
+use haetae_wire::read;
+use haetae_wire::tracking::v1::{
+    ChainStatus, GetConfirmationRequest, GetConfirmationResponse, GetWatchRequest, GetWatchResponse, ListChainsRequest,
+    ListChainsResponse, ListTrailRequest, ListTrailResponse, TrailItem, tracking_service_server::TrackingService,
+};
+use prost::Message as _;
+use sqlx::PgPool;
+use tonic::{Request, Response, Status};
+
+use crate::db;
+use crate::page;
+use crate::question::conclude;
+use crate::tell;
+
+/// Items on a page where the caller does not say.
+const PAGE: u32 = 200;
+/// Items on a page at most.
+const LARGEST_PAGE: u32 = 1_000;
+
+/// Answers from what is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    pub(crate) pool: PgPool,
+}
+
+#[tonic::async_trait]
+impl TrackingService for Api {
+    async fn get_watch(&self, request: Request<GetWatchRequest>) -> Result<Response<GetWatchResponse>, Status> {
+        let id = parse::<WatchId>("watch_id", &request.into_inner().watch_id)?;
+        // One snapshot, so that the parts of a watch fit together.
+        let mut tx = self
+            .pool
+            .begin_with("begin transaction isolation level repeatable read, read only")
+            .await
+            .map_err(unavailable)?;
+        let found = db::watch::load(&mut tx, id).await.map_err(unavailable)?;
+        let (row, watched) = found.ok_or_else(|| refuse(Reason::NotFound))?;
+        Ok(Response::new(GetWatchResponse { watch: Some(tell::watch(&row, &watched)) }))
+    }
+
+    async fn list_trail(&self, request: Request<ListTrailRequest>) -> Result<Response<ListTrailResponse>, Status> {
+        let request = request.into_inner();
+        let id = parse::<WatchId>("watch_id", &request.watch_id)?;
+        let size = match u32::try_from(request.page_size) {
+            Ok(0) => PAGE,
+            Ok(size) => size.min(LARGEST_PAGE),
+            Err(_) => return Err(field("page_size", Reason::FieldMalformed, "must not be negative")),
+        };
+        let after = page::read(id, &request.page_token).ok_or_else(|| refuse(Reason::PageTokenInvalid))?;
+        let stored = db::trail::items(&self.pool, id, after, size).await.map_err(unavailable)?;
+        if stored.is_empty() && db::watch::chain_of(&self.pool, id).await.map_err(unavailable)?.is_none() {
+            return Err(refuse(Reason::NotFound).into());
+        }
+        let full = stored.len() == size as usize;
+        let next_page_token = match stored.last() {
+            Some((last, _)) if full => page::write(id, *last),
+            _ => String::new(),
+        };
+        let items = stored
+            .into_iter()
+            .map(|(number, item)| Ok(TrailItem { number, ..TrailItem::decode(item.as_slice())? }))
+            .collect::<Result<_, prost::DecodeError>>()
+            .map_err(|_| refuse(Reason::Internal))?;
+        Ok(Response::new(ListTrailResponse { items, next_page_token }))
+    }
+
+    async fn get_confirmation(
+        &self,
+        request: Request<GetConfirmationRequest>,
+    ) -> Result<Response<GetConfirmationResponse>, Status> {
+        let id = parse::<RequestId>("request_id", &request.into_inner().request_id)?;
+        let target = db::question::confirmation(&self.pool, id).await.map_err(unavailable)?;
+        let target = target.ok_or_else(|| refuse(Reason::NotFound))?;
+        let questions = db::question::of_request(&self.pool, id).await.map_err(unavailable)?;
+        let confirmation = tell::confirmation(id, &target, &conclude(&questions), &questions);
+        Ok(Response::new(GetConfirmationResponse { confirmation: Some(confirmation) }))
+    }
+
+    async fn list_chains(&self, _: Request<ListChainsRequest>) -> Result<Response<ListChainsResponse>, Status> {
+        let chains = db::chain::list(&self.pool).await.map_err(unavailable)?;
+        let chains = chains.into_iter().map(|status| ChainStatus {
+            chain: status.chain.to_string(),
+            head_number: status.at.number,
+            head_hash: status.at.hash.to_string(),
+            node_head_number: status.node_number,
+            last_block_at: Some(timestamp(status.handled_at)),
+        });
+        Ok(Response::new(ListChainsResponse { chains: chains.collect() }))
+    }
+}
+
+fn parse<T>(name: &str, text: &str) -> Result<T, Status>
+where
+    T: std::str::FromStr,
+    Result<T, T::Err>: haetae_core::Collect<T>,
+{
+    let mut violations = Violations::new();
+    let parsed = read::parse(&mut violations, name, text);
+    violations.finish(parsed).map_err(|faults| refuse_all(faults).into())
+}
+
+fn field(name: &str, reason: Reason, description: &str) -> Status {
+    let mut violations = Violations::new();
+    violations.add(name, reason, description);
+    refuse_all(violations.finish::<()>(None).err().unwrap_or_default()).into()
+}
+
+/// What the database says may hold more than a caller should see.
+fn unavailable(error: sqlx::Error) -> Status {
+    tracing::error!(%error, "the database does not answer");
+    refuse(Reason::Internal).into()
+}

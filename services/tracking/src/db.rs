@@ -1,0 +1,15 @@
+//! All SQL, by subject.
+
+pub(crate) mod authorisation;
+pub(crate) mod chain;
+mod code;
+pub(crate) mod question;
+pub(crate) mod trail;
+pub(crate) mod watch;
+
+use std::sync::LazyLock;
+
+use sqlx::migrate::Migrator;
+
+/// The service's own tables.
+pub(crate) static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| sqlx::migrate!("./migrations"));

@@ -1,0 +1,249 @@
+//! Watches: what was granted, and all that belongs to one when it is read into memory.
+
+use std::collections::{BTreeMap, HashMap};
+
+use haetae_core::{Account, Amount, Asset, AuthorisationId, ChainId, ExchangeId, Moment, Target, WatchId};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::code::{damaged, read, signed, unsigned};
+use super::trail;
+use crate::terms::{Limits, Terms};
+use crate::watched::Watched;
+
+/// A watch as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WatchRow {
+    pub(crate) terms: Terms,
+    pub(crate) active: bool,
+    pub(crate) active_after: u64,
+    pub(crate) until: Moment,
+}
+
+/// Whom a watch asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) exchange: ExchangeId,
+    pub(crate) line: AuthorisationId,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    request_id: Uuid,
+    root: String,
+    memo: Option<String>,
+    active: bool,
+    active_after: i64,
+    until: Moment,
+    max_hops: i64,
+    max_addresses: i64,
+    max_questions: i64,
+    max_degree: i64,
+    exchanges: i64,
+}
+
+/// Stores a new watch. False where it is there already. The chain's head is locked.
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    watch: &WatchRow,
+    lines: &[Line],
+    version: i64,
+) -> Result<bool, sqlx::Error> {
+    let Terms { watch: id, request, root, stolen, limits, .. } = &watch.terms;
+    let inserted = sqlx::query(
+        "insert into watch (id, request_id, chain, root, memo, active_after, until,
+                            max_hops, max_addresses, max_questions, max_degree, version)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict do nothing",
+    )
+    .bind(id.0)
+    .bind(request.0)
+    .bind(root.account.chain().as_str())
+    .bind(root.account.to_string())
+    .bind(&root.memo)
+    .bind(signed(watch.active_after))
+    .bind(watch.until)
+    .bind(i64::from(limits.max_hops))
+    .bind(i64::from(limits.max_addresses))
+    .bind(i64::from(limits.max_questions))
+    .bind(signed(limits.max_degree))
+    .bind(version)
+    .execute(&mut *conn)
+    .await?
+    .rows_affected();
+    if inserted == 0 {
+        return Ok(false);
+    }
+    let assets: Vec<String> = stolen.keys().map(ToString::to_string).collect();
+    let amounts: Vec<String> = stolen.values().map(ToString::to_string).collect();
+    let dust: Vec<Option<String>> =
+        stolen.keys().map(|asset| limits.dust.get(asset).map(ToString::to_string)).collect();
+    sqlx::query(
+        "insert into watch_asset (watch_id, asset, stolen, dust)
+         select $1, asset, stolen::numeric, dust::numeric
+         from unnest($2::text[], $3::text[], $4::text[]) as a (asset, stolen, dust)",
+    )
+    .bind(id.0)
+    .bind(assets)
+    .bind(amounts)
+    .bind(dust)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "insert into watch_line (watch_id, exchange, line) select $1, * from unnest($2::text[], $3::uuid[])",
+    )
+    .bind(id.0)
+    .bind(lines.iter().map(|line| line.exchange.as_str()).collect::<Vec<_>>())
+    .bind(lines.iter().map(|line| line.line.0).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(true)
+}
+
+/// A watch, with all that it found and knows.
+pub(crate) async fn load(conn: &mut PgConnection, id: WatchId) -> Result<Option<(WatchRow, Watched)>, sqlx::Error> {
+    Ok(load_all(conn, &[id.0]).await?.pop())
+}
+
+/// Watches with all that they found and know.
+pub(crate) async fn load_all(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(WatchRow, Watched)>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, request_id, root, memo, state = 'active' as active, active_after, until,
+                max_hops, max_addresses, max_questions, max_degree,
+                (select count(*) from watch_line where watch_id = id) as exchanges
+         from watch where id = any($1)",
+    )
+    .bind(ids)
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut assets = assets(conn, ids).await?;
+    let mut known = trail::known(conn, ids).await?;
+    let mut movements = trail::movements(conn, ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            let id = row.id;
+            let row = row.read(assets.remove(&id).unwrap_or_default())?;
+            let (known, movements) = (known.remove(&id).unwrap_or_default(), movements.remove(&id).unwrap_or_default());
+            let watched =
+                Watched::restore(row.terms.clone(), known, movements).map_err(|_| damaged("known_account"))?;
+            Ok((row, watched))
+        })
+        .collect()
+}
+
+/// Watches of a chain that changed after `version`, ended ones too.
+pub(crate) async fn changed_since(
+    db: impl PgExecutor<'_>,
+    chain: &ChainId,
+    version: i64,
+) -> Result<Vec<(WatchId, bool)>, sqlx::Error> {
+    let rows: Vec<(Uuid, bool)> = sqlx::query_as(
+        "select id, state = 'active' from watch
+         where chain = $1 and version > $2 and ($2 > 0 or state = 'active')",
+    )
+    .bind(chain.as_str())
+    .bind(version)
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|(id, active)| (WatchId(id), active)).collect())
+}
+
+/// Notes that these watches changed. The chain's head is locked, and `version` is its newest.
+pub(crate) async fn touch(conn: &mut PgConnection, ids: &[WatchId], version: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("update watch set version = $2 where id = any($1)")
+        .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+        .bind(version)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The chain that a watch is on.
+pub(crate) async fn chain_of(db: impl PgExecutor<'_>, id: WatchId) -> Result<Option<ChainId>, sqlx::Error> {
+    let chain: Option<String> =
+        sqlx::query_scalar("select chain from watch where id = $1").bind(id.0).fetch_optional(db).await?;
+    chain.map(|chain| read("chain", &chain)).transpose()
+}
+
+/// Whom each of these watches asks.
+pub(crate) async fn lines(
+    conn: &mut PgConnection,
+    ids: &[WatchId],
+) -> Result<HashMap<WatchId, Vec<Line>>, sqlx::Error> {
+    let rows: Vec<(Uuid, String, Uuid)> =
+        sqlx::query_as("select watch_id, exchange, line from watch_line where watch_id = any($1) order by exchange")
+            .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+            .fetch_all(conn)
+            .await?;
+    let mut lines: HashMap<WatchId, Vec<Line>> = HashMap::new();
+    for (id, exchange, line) in rows {
+        let line = Line { exchange: read("exchange", &exchange)?, line: AuthorisationId(line) };
+        lines.entry(WatchId(id)).or_default().push(line);
+    }
+    Ok(lines)
+}
+
+/// Active watches of a chain whose period is over.
+pub(crate) async fn over(db: impl PgExecutor<'_>, now: Moment) -> Result<Vec<WatchId>, sqlx::Error> {
+    let ids: Vec<Uuid> =
+        sqlx::query_scalar("select id from watch where state = 'active' and until <= $1 order by until limit 100")
+            .bind(now)
+            .fetch_all(db)
+            .await?;
+    Ok(ids.into_iter().map(WatchId).collect())
+}
+
+/// Ends a watch. False where it has ended. The chain's head is locked.
+pub(crate) async fn end(conn: &mut PgConnection, id: WatchId, version: i64) -> Result<bool, sqlx::Error> {
+    let ended = sqlx::query("update watch set state = 'ended', version = $2 where id = $1 and state = 'active'")
+        .bind(id.0)
+        .bind(version)
+        .execute(conn)
+        .await?;
+    Ok(ended.rows_affected() == 1)
+}
+
+async fn assets(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<(Asset, Amount, Option<Amount>)>>, sqlx::Error> {
+    let rows: Vec<(Uuid, String, String, Option<String>)> = sqlx::query_as(
+        "select watch_id, asset, stolen::text, dust::text from watch_asset where watch_id = any($1)",
+    )
+    .bind(ids)
+    .fetch_all(conn)
+    .await?;
+    let mut assets: HashMap<Uuid, Vec<_>> = HashMap::new();
+    for (id, asset, stolen, dust) in rows {
+        let dust = dust.map(|dust| read("dust", &dust)).transpose()?;
+        assets.entry(id).or_default().push((read("asset", &asset)?, read("stolen", &stolen)?, dust));
+    }
+    Ok(assets)
+}
+
+impl Row {
+    fn read(self, assets: Vec<(Asset, Amount, Option<Amount>)>) -> Result<WatchRow, sqlx::Error> {
+        let stolen: BTreeMap<Asset, Amount> = assets.iter().map(|(asset, stolen, _)| (asset.clone(), *stolen)).collect();
+        let dust = assets.into_iter().filter_map(|(asset, _, dust)| Some((asset, dust?))).collect();
+        let account: Account = read("root", &self.root)?;
+        Ok(WatchRow {
+            terms: Terms {
+                watch: WatchId(self.id),
+                request: haetae_core::RequestId(self.request_id),
+                root: Target { account, memo: self.memo },
+                stolen,
+                limits: Limits {
+                    max_hops: unsigned("max_hops", self.max_hops)?,
+                    dust,
+                    max_addresses: unsigned("max_addresses", self.max_addresses)?,
+                    max_questions: unsigned("max_questions", self.max_questions)?,
+                    max_degree: unsigned("max_degree", self.max_degree)?,
+                },
+                exchanges: unsigned("exchanges", self.exchanges)?,
+            },
+            active: self.active,
+            active_after: unsigned("active_after", self.active_after)?,
+            until: self.until,
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! What is done about intake's facts: authorisations are kept, watches begin, confirm-address requests are asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use async_trait::async_trait;
+use haetae_core::{Authorisation, ChainId, Moment, RequestId, Target, micros};
+use haetae_ledger::{FollowedEntry, HandleError, Handler};
+use haetae_wire::intake::v1::RequestGranted;
+use haetae_wire::signed::open_authorisation;
+use prost::Message as _;
+use sqlx::PgConnection;
+
+use crate::db;
+use crate::db::watch::{Line, WatchRow};
+use crate::grant::{Grant, Wanted, lines, read_grant};
+use crate::question::Asker;
+use crate::tell;
+use crate::terms::Terms;
+use crate::voice::{Voice, unasked};
+use crate::watched::Watched;
+
+/// Follows intake.
+pub(crate) struct Intake {
+    pub(crate) voice: Arc<Voice>,
+    /// The chains that are read.
+    pub(crate) chains: Vec<ChainId>,
+}
+
+#[async_trait]
+impl Handler for Intake {
+    async fn handle(&self, tx: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
+        match entry.kind.as_str() {
+            "authorisation" => self.keep(tx, &entry.payload).await,
+            "request-granted" => {
+                let granted = RequestGranted::decode(entry.payload.as_slice())?;
+                let grant = read_grant(&granted).map_err(|faults| {
+                    HandleError::poison(anyhow!("a grant with {} faults: {:?}", faults.len(), fields(&faults)))
+                })?;
+                self.begin(tx, grant, micros(Moment::now_utc())).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Intake {
+    async fn keep(&self, tx: &mut PgConnection, envelope: &[u8]) -> Result<(), HandleError> {
+        let authorisation = open_authorisation(envelope, &self.voice.keyring).map_err(HandleError::poison)?;
+        Ok(db::authorisation::insert(tx, &authorisation, envelope).await?)
+    }
+
+    async fn begin(&self, tx: &mut PgConnection, grant: Grant, now: Moment) -> Result<(), HandleError> {
+        if grant.wanted == Wanted::Nothing {
+            return Ok(());
+        }
+        let envelopes = db::authorisation::by_id(tx, &grant.authorisations).await?;
+        if envelopes.len() != grant.authorisations.len() {
+            return Err(HandleError::poison(anyhow!("a grant without all its authorisations")));
+        }
+        let authorisations: Vec<Authorisation> = envelopes
+            .iter()
+            .map(|envelope| open_authorisation(envelope, &self.voice.keyring))
+            .collect::<Result<_, _>>()
+            .map_err(HandleError::poison)?;
+        let lines = lines(&authorisations);
+        match grant.wanted {
+            Wanted::Watch { terms, until } => self.watch(tx, terms, until, &lines, now).await,
+            Wanted::Confirmation { target } => {
+                self.confirm(tx, grant.request, &grant.subject, &target, &lines, now).await
+            }
+            Wanted::Nothing => Ok(()),
+        }
+    }
+
+    /// Puts the root under watch: every block after the chain's head, which cannot move meanwhile, is matched against it.
+    async fn watch(
+        &self,
+        tx: &mut PgConnection,
+        terms: Terms,
+        until: Moment,
+        lines: &[Line],
+        now: Moment,
+    ) -> Result<(), HandleError> {
+        let chain = terms.root.account.chain().clone();
+        if !self.chains.contains(&chain) {
+            return Err(HandleError::poison(anyhow!("nobody reads the chain {chain}")));
+        }
+        let Some(head) = db::chain::lock_head(tx, &chain).await? else {
+            return Err(HandleError::retry(anyhow!("the chain {chain} has not been reached yet")));
+        };
+        let terms = Terms { exchanges: u32::try_from(lines.len()).unwrap_or(u32::MAX), ..terms };
+        let row = WatchRow { terms: terms.clone(), active: true, active_after: head.at.number, until };
+        let version = db::chain::bump(tx, &chain).await?;
+        if !db::watch::insert(tx, &row, lines, version).await? {
+            return Ok(());
+        }
+        let watched = Watched::restore(terms, BTreeMap::new(), Vec::new()).map_err(HandleError::poison)?;
+        let told = tell::watch_moved("watch-active", &row, &watched, now);
+        Ok(self.voice.append(tx, vec![told]).await?)
+    }
+
+    async fn confirm(
+        &self,
+        tx: &mut PgConnection,
+        request: RequestId,
+        subject: &str,
+        target: &Target,
+        lines: &[Line],
+        now: Moment,
+    ) -> Result<(), HandleError> {
+        if !db::question::insert_confirmation(tx, request, target).await? {
+            return Ok(());
+        }
+        let ids: Vec<_> = lines.iter().map(|line| line.line.0).collect();
+        let in_force = db::authorisation::in_force(tx, &ids).await?;
+        let mut told = Vec::new();
+        let mut questions = Vec::new();
+        for line in lines {
+            let mut question = unasked(Asker::Request(request), subject.to_owned(), line, target.clone(), None);
+            told.extend(self.voice.ask(&mut question, in_force.get(&line.line).map(Vec::as_slice), now));
+            questions.push(question);
+        }
+        db::question::insert(tx, &questions).await?;
+        Ok(self.voice.append(tx, told).await?)
+    }
+}
+
+fn fields(faults: &[haetae_core::Violation]) -> Vec<&str> {
+    faults.iter().map(|fault| fault.field.as_str()).collect()
+}

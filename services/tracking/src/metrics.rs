@@ -1,0 +1,62 @@
+//! What operators watch: counts and seconds, never whom.
+
+use std::sync::LazyLock;
+
+use opentelemetry::metrics::{Counter, Gauge};
+use opentelemetry::{KeyValue, global};
+
+pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+/// Taken from the global meter provider on first use, which is after telemetry was set up.
+pub(crate) struct Metrics {
+    pub(crate) hops: Counter<u64>,
+    pub(crate) arrivals: Counter<u64>,
+    pub(crate) reorganisations: Counter<u64>,
+    /// Statements that were not acted on: not signed by the exchange, or about what was never asked.
+    pub(crate) disregarded: Counter<u64>,
+    pub(crate) open_questions: Gauge<u64>,
+    blocks_behind: Gauge<u64>,
+    last_block: Gauge<f64>,
+    block_times: Gauge<f64>,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let meter = global::meter("haetae-tracking");
+        Self {
+            hops: meter.u64_counter("haetae.tracking.hops").with_unit("{hop}").build(),
+            arrivals: meter.u64_counter("haetae.tracking.arrivals").with_unit("{arrival}").build(),
+            reorganisations: meter
+                .u64_counter("haetae.chain.reorganisations")
+                .with_description("Times that blocks which had been read left the chain")
+                .build(),
+            disregarded: meter
+                .u64_counter("haetae.tracking.statements_disregarded")
+                .with_description("Statements that were not acted on")
+                .build(),
+            open_questions: meter.u64_gauge("haetae.tracking.questions_open").with_unit("{question}").build(),
+            blocks_behind: meter
+                .u64_gauge("haetae.chain.blocks_behind")
+                .with_unit("{block}")
+                .with_description("The node's newest block less the last that was read")
+                .build(),
+            last_block: meter
+                .f64_gauge("haetae.chain.last_block")
+                .with_unit("s")
+                .with_description("Time since the last block was read")
+                .build(),
+            block_times: meter
+                .f64_gauge("haetae.chain.silence")
+                .with_unit("{block time}")
+                .with_description("Time since the last block was read, in usual times between blocks")
+                .build(),
+        }
+    }
+
+    pub(crate) fn chain(&self, chain: &str, behind: u64, since_last_block: f64, block_time: f64) {
+        let of = [KeyValue::new("chain", chain.to_owned())];
+        self.blocks_behind.record(behind, &of);
+        self.last_block.record(since_last_block, &of);
+        self.block_times.record(since_last_block / block_time, &of);
+    }
+}

@@ -1,0 +1,318 @@
+//! Reads one chain: from the node's newest block to what has to be said of it, block by block and without a gap.
+//!
+//! A segment of blocks is written by compare-and-set on the chain's head row: whoever holds the row's lock and finds the
+//! head that the segment follows may write it. Everything else that changes a watch holds the same lock, so what was
+//! loaded at the head's `watch_version` is all there is.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use haetae_core::{ChainId, Moment, TransferId, WatchId, micros};
+use sqlx::PgConnection;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::book::Book;
+use crate::config::ChainConfig;
+use crate::db;
+use crate::db::chain::Head;
+use crate::knowledge::{AccountFacts, FactsMissing};
+use crate::lease::Lease;
+use crate::metrics::METRICS;
+use crate::segment::{self, NoWay, Segment};
+use crate::source::{BlockRef, ChainSource};
+use crate::tell;
+use crate::voice::{Found, Voice};
+
+/// How often it is looked besides being told.
+const TICK: Duration = Duration::from_millis(250);
+/// How long a replica without the lease lets a block wait for the one that has it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the node is asked what is final.
+const FINALITY_EVERY: Duration = Duration::from_millis(900);
+/// How often a segment is tried again because an account's facts were missing under the lock.
+const ATTEMPTS: usize = 5;
+
+pub(crate) struct Reader {
+    chain: ChainId,
+    config: ChainConfig,
+    source: Arc<dyn ChainSource>,
+    voice: Arc<Voice>,
+    lease: Lease,
+    book: Book,
+    /// The version of the chain's watches that the book has.
+    version: i64,
+    finalized: Option<u64>,
+    finality_asked: Option<Instant>,
+    /// Since when there is a block that nobody has read.
+    waiting_since: Option<Instant>,
+}
+
+/// What became of a segment.
+#[derive(Debug, PartialEq, Eq)]
+enum Written {
+    Yes,
+    /// Another replica moved the head.
+    Overtaken,
+}
+
+impl Reader {
+    pub(crate) fn new(chain: ChainId, config: ChainConfig, source: Arc<dyn ChainSource>, voice: Arc<Voice>) -> Self {
+        Self {
+            lease: Lease::new(&chain),
+            book: Book::new(chain.clone()),
+            chain,
+            config,
+            source,
+            voice,
+            version: 0,
+            finalized: None,
+            finality_asked: None,
+            waiting_since: None,
+        }
+    }
+
+    /// Reads until cancelled. What fails is tried again with the next tick.
+    pub(crate) async fn run(mut self, cancel: CancellationToken) -> anyhow::Result<()> {
+        let (tell, mut told) = watch::channel(None);
+        let source = Arc::clone(&self.source);
+        let poll = Duration::from_millis(self.config.poll_ms);
+        let stop = cancel.clone();
+        let _telling = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+            source.tell_newest(tell, poll, stop).await;
+        }));
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = 0u32;
+        loop {
+            let tick = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(()),
+                changed = told.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    false
+                }
+                _ = ticks.tick() => true,
+            };
+            let newest = *told.borrow_and_update();
+            // Twice a second is enough to know who reads.
+            if tick && looks.is_multiple_of(2) {
+                self.lease.renew(self.voice.log.pool()).await;
+            }
+            looks = looks.wrapping_add(u32::from(tick));
+            let Some(newest) = newest else { continue };
+            if let Err(error) = self.look(newest, tick, &cancel).await {
+                tracing::warn!(chain = %self.chain, error = format!("{error:#}"), "reading waits");
+                // What the book holds may not be what was stored.
+                self.forget();
+            }
+        }
+    }
+
+    /// Reads what there is to read, if it is for this replica to do.
+    async fn look(&mut self, newest: BlockRef, tick: bool, cancel: &CancellationToken) -> anyhow::Result<()> {
+        let pool = self.voice.log.pool().clone();
+        let Some(mut head) = db::chain::head(&pool, &self.chain).await? else {
+            let mut conn = pool.acquire().await?;
+            return Ok(db::chain::begin(&mut conn, &self.chain, newest, micros(Moment::now_utc())).await?);
+        };
+        if tick {
+            self.measure(newest).await?;
+            self.ask_finality().await;
+            self.refresh(&mut *pool.acquire().await?, head).await?;
+        }
+        if head.at == newest {
+            self.waiting_since = None;
+            return Ok(());
+        }
+        let waiting_since = *self.waiting_since.get_or_insert_with(Instant::now);
+        if !self.lease.is_held() && waiting_since.elapsed() < PATIENCE {
+            return Ok(());
+        }
+        while !cancel.is_cancelled() {
+            let span = tracing::info_span!("blocks", chain = %self.chain, newest = newest.number);
+            if !self.step(head, newest).instrument(span).await? {
+                break;
+            }
+            let Some(now) = db::chain::head(&pool, &self.chain).await? else { break };
+            head = now;
+        }
+        self.waiting_since = None;
+        Ok(())
+    }
+
+    /// Reads one segment. False where there is none.
+    async fn step(&mut self, head: Head, newest: BlockRef) -> anyhow::Result<bool> {
+        let pool = self.voice.log.pool().clone();
+        let read = db::chain::recent(&pool, &self.chain).await?;
+        let segment = match segment::next(&*self.source, &read, head.at, newest).await {
+            Ok(Some(segment)) => segment,
+            Ok(None) => return Ok(false),
+            Err(NoWay::Node(error)) => return Err(error),
+            Err(error @ NoWay::TooDeep(_)) => {
+                tracing::error!(chain = %self.chain, %error, "the chain cannot be read on: a person has to look");
+                return Err(error.into());
+            }
+        };
+        self.refresh(&mut *pool.acquire().await?, head).await?;
+        let mut facts = HashMap::new();
+        for block in &segment.blocks {
+            let leads = self.book.leads(block);
+            self.learn_facts(leads, newest, &mut facts).await?;
+        }
+        for _ in 0..ATTEMPTS {
+            match self.write(head, &segment, newest, &facts).await {
+                Ok(Written::Yes | Written::Overtaken) => return Ok(true),
+                Err(error) => match error.downcast::<FactsMissing>() {
+                    // A watch came in just now, or a way led through accounts of several blocks.
+                    Ok(FactsMissing(account)) => {
+                        self.forget();
+                        let missing = account.evm_address().into_iter().collect();
+                        self.learn_facts(missing, newest, &mut facts).await?;
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        anyhow::bail!("a segment needs the facts of ever more accounts")
+    }
+
+    /// Writes a segment, if the head still is where it begins.
+    async fn write(
+        &mut self,
+        expected: Head,
+        segment: &Segment,
+        newest: BlockRef,
+        facts: &HashMap<Address, AccountFacts>,
+    ) -> anyhow::Result<Written> {
+        let voice = Arc::clone(&self.voice);
+        let mut tx = voice.log.begin().await?;
+        let head = db::chain::lock_head(&mut tx, &self.chain).await?;
+        let Some(head) = head.filter(|head| head.at == expected.at) else { return Ok(Written::Overtaken) };
+        self.refresh(&mut tx, head).await?;
+
+        let now = micros(Moment::now_utc());
+        let mut touched = BTreeSet::new();
+        if segment.fork != head.at {
+            METRICS.reorganisations.add(1, &[]);
+            let depth = head.at.number.saturating_sub(segment.fork.number);
+            tracing::warn!(chain = %self.chain, depth, "blocks have left the chain");
+            touched.extend(self.book.rewind(segment.fork.number));
+        }
+        for block in &segment.blocks {
+            touched.extend(self.book.take_in(block, now, facts)?);
+        }
+        let found: Vec<Found> = touched
+            .into_iter()
+            .filter_map(|id| {
+                let news = self.book.settle(id);
+                self.book.get(id).map(|watched| Found { terms: watched.terms().clone(), news })
+            })
+            .collect();
+
+        let blocks: Vec<BlockRef> = segment.blocks.iter().map(|block| block.at).collect();
+        let keep = self.config.max_reorg_depth;
+        db::chain::advance(&mut tx, &self.chain, segment.fork, &blocks, keep, newest.number, now).await?;
+        let marks = self.say(&mut tx, &blocks, found, now).await?;
+        voice.log.commit(tx).await?;
+        for (watch, transfer, finality) in marks {
+            if let Some(watched) = self.book.get_mut(watch) {
+                watched.mark(&transfer, finality);
+            }
+        }
+        Ok(Written::Yes)
+    }
+
+    /// Says what was found, and which hops have become more final. Gives the latter, for the book.
+    async fn say(
+        &mut self,
+        tx: &mut PgConnection,
+        blocks: &[BlockRef],
+        found: Vec<Found>,
+        now: Moment,
+    ) -> anyhow::Result<Vec<(WatchId, TransferId, crate::said::Finality)>> {
+        if !found.is_empty() {
+            self.version = self.voice.say(tx, &self.chain, &found, Vec::new(), now).await?;
+        }
+        let confirmed = blocks.last().and_then(|head| head.number.checked_sub(self.config.confirmations));
+        let finalised = db::trail::finalise(tx, &self.chain, confirmed, self.finalized).await?;
+        if finalised.is_empty() {
+            return Ok(Vec::new());
+        }
+        let told = finalised
+            .iter()
+            .map(|hop| {
+                tell::finality_changed(hop.watch, &hop.transfer, hop.finality, hop.block_number, &hop.block_hash, now)
+            })
+            .collect();
+        self.version = self.voice.say(tx, &self.chain, &[], told, now).await?;
+        Ok(finalised.into_iter().map(|hop| (hop.watch, hop.transfer, hop.finality)).collect())
+    }
+
+    /// Brings the book up to what is stored.
+    async fn refresh(&mut self, conn: &mut PgConnection, head: Head) -> Result<(), sqlx::Error> {
+        if head.watch_version == self.version {
+            return Ok(());
+        }
+        let changed = db::watch::changed_since(&mut *conn, &self.chain, self.version).await?;
+        let active: Vec<_> = changed.iter().filter(|(_, active)| *active).map(|(id, _)| id.0).collect();
+        let loaded = db::watch::load_all(conn, &active).await?;
+        for (id, _) in changed {
+            self.book.remove(id);
+        }
+        for (_, watched) in loaded {
+            self.book.put(watched);
+        }
+        self.version = head.watch_version;
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.book = Book::new(self.chain.clone());
+        self.version = 0;
+    }
+
+    async fn learn_facts(
+        &self,
+        accounts: BTreeSet<Address>,
+        at: BlockRef,
+        facts: &mut HashMap<Address, AccountFacts>,
+    ) -> anyhow::Result<()> {
+        let unknown: Vec<Address> = accounts.into_iter().filter(|account| !facts.contains_key(account)).collect();
+        if !unknown.is_empty() {
+            let learnt = self.source.facts(&unknown, at.number).await?;
+            anyhow::ensure!(learnt.len() == unknown.len(), "the node did not answer about every account");
+            facts.extend(unknown.into_iter().zip(learnt));
+        }
+        Ok(())
+    }
+
+    /// Asks the node now and then how far the chain is final. Between blocks: it matters to nobody's deadline.
+    async fn ask_finality(&mut self) {
+        if self.finality_asked.is_some_and(|asked| asked.elapsed() < FINALITY_EVERY) {
+            return;
+        }
+        self.finality_asked = Some(Instant::now());
+        match self.source.finalized().await {
+            Ok(finalized) => self.finalized = finalized.map(|block| block.number),
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "what is final is not known now"),
+        }
+    }
+
+    async fn measure(&self, newest: BlockRef) -> Result<(), sqlx::Error> {
+        let chains = db::chain::list(self.voice.log.pool()).await?;
+        if let Some(status) = chains.iter().find(|status| status.chain == self.chain) {
+            let behind = newest.number.saturating_sub(status.at.number);
+            let since = (Moment::now_utc() - status.handled_at).as_seconds_f64();
+            let block_time = Duration::from_millis(self.config.block_time_ms).as_secs_f64();
+            METRICS.chain(self.chain.as_str(), behind, since, block_time.max(0.001));
+        }
+        Ok(())
+    }
+}

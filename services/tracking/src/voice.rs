@@ -1,0 +1,168 @@
+//! Saying it: what was found is signed where it must be, stored, and appended to the log, in one transaction with what it
+//! was found from.
+
+use std::collections::HashMap;
+
+use haetae_core::{AuthorisationId, ChainId, LegId, Moment, Target, TransferId, WatchId};
+use haetae_ledger::{AppendError, Log};
+use haetae_seal::dsse::SigningKey;
+use haetae_wire::keys::Keyring;
+use haetae_wire::signed::{open_authorisation, order_identity, sign_order};
+use sqlx::PgConnection;
+
+use crate::db;
+use crate::db::watch::Line;
+use crate::metrics::METRICS;
+use crate::question::{Answer, Asker, Pace, Question};
+use crate::said::{ArrivalState, Change};
+use crate::tell::{self, Told};
+use crate::terms::Terms;
+use crate::watched::{Ask, News};
+
+/// The keys it signs with, and the log it writes.
+#[derive(Debug)]
+pub(crate) struct Voice {
+    pub(crate) log: Log,
+    pub(crate) arrive: SigningKey,
+    pub(crate) confirm: SigningKey,
+    pub(crate) keyring: Keyring,
+    pub(crate) pace: Pace,
+}
+
+/// What a watch found, to be said.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) terms: Terms,
+    pub(crate) news: News,
+}
+
+impl Voice {
+    /// Says and stores what watches of a chain found, and what else there is to say of them. The chain's head is locked.
+    /// Gives the version of the change.
+    pub(crate) async fn say(
+        &self,
+        conn: &mut PgConnection,
+        chain: &ChainId,
+        found: &[Found],
+        more: Vec<Told>,
+        now: Moment,
+    ) -> Result<i64, AppendError> {
+        let mut told = Vec::new();
+        let mut questions = Vec::new();
+        let asking = Authority::of(conn, found).await?;
+        for Found { terms, news } in found {
+            db::trail::save(conn, terms.watch, news).await?;
+            for change in &news.changes {
+                count(change);
+                told.push(tell::change(terms, change, &self.arrive, now));
+            }
+            for ask in &news.asks {
+                for line in asking.lines(terms.watch) {
+                    let mut question = about(terms, ask, line);
+                    told.extend(self.ask(&mut question, asking.envelope(line.line), now));
+                    questions.push(question);
+                }
+            }
+        }
+        told.extend(more);
+        db::question::insert(conn, &questions).await?;
+
+        let mut touched: Vec<WatchId> = found.iter().map(|found| found.terms.watch).collect();
+        touched.extend(told.iter().filter_map(|told| told.item.as_ref().map(|(watch, _)| *watch)));
+        touched.sort_unstable();
+        touched.dedup();
+        let version = db::chain::bump(conn, chain).await?;
+        db::watch::touch(conn, &touched, version).await?;
+        self.append(conn, told).await?;
+        Ok(version)
+    }
+
+    /// Says something, in this order.
+    pub(crate) async fn append(&self, conn: &mut PgConnection, told: Vec<Told>) -> Result<(), AppendError> {
+        let (entries, items): (Vec<_>, Vec<_>) = told.into_iter().map(|told| (told.entry, told.item)).unzip();
+        let items: Vec<_> = items.into_iter().flatten().collect();
+        db::trail::add_items(conn, &items).await?;
+        self.log.append_all(conn, entries).await?;
+        Ok(())
+    }
+
+    /// Signs the next order of a question. None where no authorisation allows it any more: then it stays open.
+    pub(crate) fn ask(&self, question: &mut Question, authorisation: Option<&[u8]>, now: Moment) -> Option<Told> {
+        question.ask_at = None;
+        let envelope = authorisation?;
+        let authorisation = open_authorisation(envelope, &self.keyring).ok()?;
+        let order = question.next_order(&authorisation, now, &self.pace).ok()?;
+        let signed = sign_order(&order, envelope, &[], &self.confirm);
+        question.asked(&order, order_identity(&signed));
+        Some(tell::question(question, signed, now))
+    }
+}
+
+/// The question that a step of a watch raises, for one of the exchanges.
+fn about(terms: &Terms, ask: &Ask, line: &Line) -> Question {
+    let target = Target::account(ask.account.clone());
+    unasked(Asker::Watch(terms.watch), tell::watch_subject(terms.watch), line, target, Some(ask.hop.clone()))
+}
+
+/// A question before its first order.
+pub(crate) fn unasked(
+    asker: Asker,
+    subject: String,
+    line: &Line,
+    target: Target,
+    hop: Option<TransferId>,
+) -> Question {
+    Question {
+        leg: LegId::of(line.line, &line.exchange, &target, None),
+        asker,
+        subject,
+        exchange: line.exchange.clone(),
+        line: line.line,
+        target,
+        hop,
+        orders: Vec::new(),
+        expires_at: None,
+        answer: Answer::Pending,
+        answered: 0,
+        heard_at: None,
+        statement: Vec::new(),
+        ask_at: None,
+    }
+}
+
+/// Whom watches may ask, and the authorisations in force for it.
+#[derive(Debug, Default)]
+struct Authority {
+    lines: HashMap<WatchId, Vec<Line>>,
+    envelopes: HashMap<AuthorisationId, Vec<u8>>,
+}
+
+impl Authority {
+    /// Of the watches that have something to ask.
+    async fn of(conn: &mut PgConnection, found: &[Found]) -> Result<Self, sqlx::Error> {
+        let asking: Vec<WatchId> =
+            found.iter().filter(|found| !found.news.asks.is_empty()).map(|found| found.terms.watch).collect();
+        if asking.is_empty() {
+            return Ok(Self::default());
+        }
+        let lines = db::watch::lines(conn, &asking).await?;
+        let ids: Vec<_> = lines.values().flatten().map(|line| line.line.0).collect();
+        Ok(Self { envelopes: db::authorisation::in_force(conn, &ids).await?, lines })
+    }
+
+    fn lines(&self, watch: WatchId) -> &[Line] {
+        self.lines.get(&watch).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn envelope(&self, line: AuthorisationId) -> Option<&[u8]> {
+        self.envelopes.get(&line).map(Vec::as_slice)
+    }
+}
+
+fn count(change: &Change) {
+    match change {
+        Change::Hop { .. } => METRICS.hops.add(1, &[]),
+        Change::Arrival { arrival, .. } if arrival.state == ArrivalState::Settled => METRICS.arrivals.add(1, &[]),
+        _ => {}
+    }
+}
