@@ -21,7 +21,7 @@ use haetae_testkit::anvil::Anvil;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::house::CHAIN;
+use crate::house::{CHAIN, EXCHANGES, hot_wallet};
 
 sol! {
     /// The calls of the rehearsal contracts; the sources are beside the bytecode.
@@ -59,6 +59,11 @@ impl Actor {
     /// Its address.
     pub fn address(&self) -> Address {
         self.signer.address()
+    }
+
+    /// Its private key in hexadecimal, for a program that is to own the wallet.
+    pub fn key(&self) -> String {
+        hex::encode(self.signer.to_bytes())
     }
 
     /// Its account (CAIP-10).
@@ -127,6 +132,9 @@ impl Chain {
         let bytecode: HashMap<String, Bytes> = serde_json::from_str(BYTECODE)?;
         let supply = U256::from(1_000_000_000u64 * TOKEN);
         chain.token = chain.deploy(&maker, &bytecode["RehearsalToken"], &supply.abi_encode(), 0).await?;
+        for (exchange, _) in EXCHANGES {
+            chain.give_coins(hot_wallet(exchange).address(), 100 * ETHER).await?;
+        }
         let terms = (chain.token, U256::from(1_000_000_000u64)).abi_encode_params();
         chain.swap = chain.deploy(&maker, &bytecode["RehearsalSwap"], &terms, 1_000 * ETHER).await?;
         Ok(chain)

@@ -16,7 +16,10 @@ use haetae_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::agency::{Who, in_a_month, officer, warrant};
+use crate::{
+    Actor,
+    agency::{Who, in_a_month, officer, warrant},
+};
 
 /// The rehearsal chain (CAIP-2).
 pub const CHAIN: &str = "eip155:31337";
@@ -243,6 +246,8 @@ impl House {
             // Exchanges choose their algorithm; both kinds take part.
             let key = if exchange == "binance" { SigningKey::p256()? } else { SigningKey::ed25519()? };
             key.write_to(&keys, exchange)?;
+            fs::write(keys.join(format!("{exchange}.wallet")), hot_wallet(exchange).key())?;
+            fs::write(keys.join(format!("{exchange}.seed")), Actor::named(&format!("seed of {exchange}")).key())?;
         }
         let connectors = EXCHANGES.iter().map(|(exchange, _)| format!("connector/{exchange}"));
         for service in ["intake", "tracking", "freeze"].map(str::to_owned).into_iter().chain(connectors) {
@@ -426,7 +431,7 @@ impl House {
             let endpoint = format!("https://127.0.0.1:{}", self.listener(&connector)?.calls);
             peers[&connector] = json!({ "endpoints": [endpoint], "server_name": connector });
         }
-        let mut config = self.common(around, room, service, service)?;
+        let mut config = self.common(around, room, service, Some(service))?;
         config["peers"] = peers;
         config["service"] = own;
         self.room(room, program, config, service)
@@ -434,7 +439,7 @@ impl House {
 
     fn connector(&self, around: &Surroundings, exchange: &str) -> Result<Room> {
         let name = format!("connector-{exchange}");
-        let mut config = self.common(around, &name, &name, &format!("connector/{exchange}"))?;
+        let mut config = self.common(around, &name, &name, Some(&format!("connector/{exchange}")))?;
         config["peers"] = json!({
             "tracking": { "endpoints": self.endpoints("tracking")?, "server_name": "tracking" },
             "freeze": { "endpoints": self.endpoints("freeze")?, "server_name": "freeze" },
@@ -451,13 +456,14 @@ impl House {
     fn sandbox(&self, around: &Surroundings, exchange: &str, display_name: &str) -> Result<Room> {
         let name = format!("sandbox-{exchange}");
         let control = self.control(exchange)?;
-        let mut config = self.common(around, &name, exchange, &name)?;
+        let mut config = self.common(around, &name, exchange, None)?;
+        let keys = self.path("keys");
         config["service"] = json!({
             "exchange": exchange,
-            "display_name": display_name,
             "registry": self.path("exchanges.toml"),
-            "key": self.path("keys").join(format!("{exchange}.pem")),
+            "keys": { "log": keys.join(format!("{exchange}.pem")) },
             "callers": [format!("spiffe://exchanges.test/clients/{exchange}")],
+            "hotline": { "name": format!("{display_name} rehearsal desk"), "phone": "+82-2-0000-0000" },
             "control": {
                 "listen": format!("127.0.0.1:{}", control.calls),
                 "probe_listen": format!("127.0.0.1:{}", control.probes),
@@ -469,6 +475,8 @@ impl House {
                 "http": around.node.0,
                 "ws": around.node.1,
                 "confirmations": 2,
+                "hot_wallet_key_file": keys.join(format!("{exchange}.wallet")),
+                "seed_file": keys.join(format!("{exchange}.seed")),
                 "assets": [format!("{CHAIN}/slip44:60"), around.token],
             },
         });
@@ -476,7 +484,7 @@ impl House {
     }
 
     /// What every process is told.
-    fn common(&self, around: &Surroundings, room: &str, certificate: &str, log: &str) -> Result<Value> {
+    fn common(&self, around: &Surroundings, room: &str, certificate: &str, log: Option<&str>) -> Result<Value> {
         let listener = self.listener(room)?;
         let mut config = json!({
             "server": {
@@ -489,11 +497,11 @@ impl House {
             "database": { "url": format!("{}{}", around.postgres, database(room)), "max_connections": 8 },
             "telemetry": { "format": "text", "level": "info" },
             "redis": {},
-            "log": {
-                "origin": origin(log),
-                "key": self.path("keys").join(format!("log-{}.pem", log.replace('/', "-"))),
-            },
         });
+        if let Some(log) = log {
+            let key = self.path("keys").join(format!("log-{}.pem", log.replace('/', "-")));
+            config["log"] = json!({ "origin": origin(log), "key": key });
+        }
         if let Some(url) = &around.redis {
             config["redis"]["url"] = json!(url);
         }
@@ -524,6 +532,11 @@ impl House {
         let listener = self.listener(name)?;
         Ok(Room { name: name.to_owned(), program, config: file, listener, database: database(database_of) })
     }
+}
+
+/// The exchange's own wallet.
+pub fn hot_wallet(exchange: &str) -> Actor {
+    Actor::named(&format!("hot wallet of {exchange}"))
 }
 
 /// Replicas share the database of their service.

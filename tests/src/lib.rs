@@ -17,7 +17,7 @@ mod wait;
 pub use agency::{Agency, People, Who};
 pub use chain::{Actor, Chain};
 pub use customers::Customers;
-pub use house::{CHAIN, EXCHANGES, House, Listener, Replicas};
+pub use house::{CHAIN, EXCHANGES, House, Listener, Replicas, hot_wallet};
 pub use mesh::{Mesh, Options};
 pub use wait::until;
 
