@@ -15,8 +15,10 @@ pub fn refuse_all(violations: Vec<Violation>) -> Refusal {
         [only] => only.reason,
         _ => Reason::InvalidRequest,
     };
-    let fields = violations.into_iter().map(|violation| {
-        FieldViolation::new(violation.field, format!("{}: {}", violation.reason.name(), violation.description))
+    let fields = violations.into_iter().map(|violation| FieldViolation {
+        field: violation.field,
+        description: violation.description,
+        reason: violation.reason.name().to_owned(),
     });
     refuse(reason).violations(fields.collect())
 }
