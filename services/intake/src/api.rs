@@ -27,14 +27,16 @@ use tonic::{Request, Response, Status};
 
 use self::caller::Caller;
 use crate::{
-    approval::{Actor, Command},
-    commands::{Fault, Intake, Submission},
+    approval::Command,
+    commands::{Fault, Intake, Said, Submission},
     submission::{self, Law},
 };
 
 /// How long a call may be repeated under its id and get the same answer.
 const REMEMBERED: Duration = Duration::days(7);
 const REASON: usize = 500;
+/// When a call that failed for want of something else may be tried again.
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// What agency systems call.
 pub(crate) struct Api {
@@ -47,12 +49,7 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(intake: Arc<Intake>, tracking: Peer, freeze: Peer, bell: watch::Sender<u64>) -> Self {
-        Self {
-            intake,
-            tracking: TrackingServiceClient::new(tracking),
-            freeze: FreezeServiceClient::new(freeze),
-            bell,
-        }
+        Self { intake, tracking: TrackingServiceClient::new(tracking), freeze: FreezeServiceClient::new(freeze), bell }
     }
 
     /// Begins a command that is carried out once, however often it is sent: a repetition gets the answer of the first
@@ -98,10 +95,10 @@ impl Api {
     /// A person's decision on a request.
     async fn decided<R>(
         &self,
-        caller: Caller,
+        caller: &Caller,
         method: &'static str,
         decision: Decision<'_>,
-        command: impl FnOnce(Actor<'_>) -> Command<'_>,
+        command: Command<'_>,
         answer: impl FnOnce(v1::Request) -> R,
     ) -> Result<Response<R>, Status>
     where
@@ -119,12 +116,12 @@ impl Api {
         let (id, on, why) = v.finish(parsed).map_err(refuse_all)?;
         let mut fingerprint = Sha256::new_with_prefix(on.0.as_bytes());
         fingerprint.update(&why);
-        let actor = caller.actor();
-        let (mut tx, fresh) = match self.begin(&caller, method, id, fingerprint.finalize().into(), now).await? {
+        let (mut tx, fresh) = match self.begin(caller, method, id, fingerprint.finalize().into(), now).await? {
             Begun::Answered(answer) => return Ok(Response::new(answer)),
             Begun::Fresh(tx, fresh) => (tx, fresh),
         };
-        let decided = self.intake.decide(&mut tx, &caller.unit, on, command(actor), &caller.by, &why, now).await?;
+        let decided =
+            self.intake.decide(&mut tx, &caller.unit, on, command, Said { by: &caller.by, why: &why }, now).await?;
         self.end(tx, fresh, answer((&decided).into()), now).await
     }
 }
@@ -162,9 +159,8 @@ fn refusal(fault: Fault) -> Refusal {
         Fault::Database(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code.starts_with("40")) => {
             refuse(Reason::Conflict)
         }
-        Fault::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => {
-            refuse(Reason::PeerUnavailable).retry_after(std::time::Duration::from_secs(1))
-        }
+        Fault::Database(sqlx::Error::PoolTimedOut) => refuse(Reason::Overloaded).retry_after(AGAIN),
+        Fault::Database(sqlx::Error::Io(_)) => refuse(Reason::PeerLost).retry_after(AGAIN),
         other => {
             tracing::error!(error = %other, "a call failed");
             refuse(Reason::Internal)
@@ -222,7 +218,7 @@ impl IntakeService for Api {
             reason: None,
         };
         let answer = |request| v1::ApproveRequestResponse { request: Some(request) };
-        self.decided(caller, "ApproveRequest", decision, |actor| Command::Approve(actor), answer).await
+        self.decided(&caller, "ApproveRequest", decision, Command::Approve(caller.actor()), answer).await
     }
 
     async fn reject_request(
@@ -237,7 +233,7 @@ impl IntakeService for Api {
             reason: Some(&message.reason),
         };
         let answer = |request| v1::RejectRequestResponse { request: Some(request) };
-        self.decided(caller, "RejectRequest", decision, |actor| Command::Reject(actor), answer).await
+        self.decided(&caller, "RejectRequest", decision, Command::Reject(caller.actor()), answer).await
     }
 
     async fn cancel_request(
@@ -252,7 +248,7 @@ impl IntakeService for Api {
             reason: Some(&message.reason),
         };
         let answer = |request| v1::CancelRequestResponse { request: Some(request) };
-        self.decided(caller, "CancelRequest", decision, |actor| Command::Cancel(actor), answer).await
+        self.decided(&caller, "CancelRequest", decision, Command::Cancel(caller.actor()), answer).await
     }
 
     async fn get_request(

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use haetae_core::{ChainId, ExchangeId, LegalBasis, Moment, PersonId, Reason, RequestId, Violation, Violations, WatchId};
+use haetae_core::{
+    ChainId, ExchangeId, LegalBasis, Moment, PersonId, Reason, RequestId, Violation, Violations, WatchId,
+};
 use haetae_ledger::{AppendError, Expected, HandleError, Log, NewEntry};
 use haetae_seal::dsse::SigningKey;
 use haetae_wire::{
@@ -71,6 +73,13 @@ impl By {
     pub(crate) fn service() -> Self {
         Self { actor: "service:intake".to_owned(), person: String::new(), system: String::new() }
     }
+}
+
+/// Who decides, and why where that is stated: with a rejection or cancellation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said<'a> {
+    pub(crate) by: &'a By,
+    pub(crate) why: &'a str,
 }
 
 /// What a person submits.
@@ -149,23 +158,22 @@ impl Intake {
         Ok(request)
     }
 
-    /// Decides on a request of the unit and carries out what follows. `why` is given with a rejection or cancellation.
+    /// Decides on a request of the unit and carries out what follows.
     pub(crate) async fn decide(
         &self,
         tx: &mut PgConnection,
         unit: &Unit,
         id: RequestId,
         command: Command<'_>,
-        by: &By,
-        why: &str,
+        said: Said<'_>,
         now: Moment,
     ) -> Result<Request, Fault> {
         db::updates::lock_unit(tx, unit).await?;
         let request = db::request_for_update(tx, id).await?;
         let mut request = request.filter(|request| Unit::of(&request.case) == *unit).ok_or(Reason::NotFound)?;
         let events = approval::decide(&request.life, command, now)?;
-        why.clone_into(&mut request.reason);
-        self.carry_out(tx, &mut request, &events, by, now).await?;
+        said.why.clone_into(&mut request.reason);
+        self.carry_out(tx, &mut request, &events, said.by, now).await?;
         Ok(request)
     }
 
@@ -178,7 +186,7 @@ impl Intake {
         now: Moment,
     ) -> Result<bool, Fault> {
         let Some(unit) = db::unit_of(tx, id).await? else { return Ok(false) };
-        match self.decide(tx, &unit, id, command, &By::service(), "", now).await {
+        match self.decide(tx, &unit, id, command, Said { by: &By::service(), why: "" }, now).await {
             Ok(_) => Ok(true),
             Err(Fault::Refused(Reason::WrongState)) => Ok(false),
             Err(fault) => Err(fault),
@@ -262,12 +270,7 @@ impl Intake {
         db::updates::add(tx, unit, request, &body.encode_to_vec()).await
     }
 
-    async fn append(
-        &self,
-        tx: &mut PgConnection,
-        request: &mut Request,
-        entries: Vec<NewEntry>,
-    ) -> Result<(), Fault> {
+    async fn append(&self, tx: &mut PgConnection, request: &mut Request, entries: Vec<NewEntry>) -> Result<(), Fault> {
         let stream = request.stream();
         let own = entries.iter().filter(|entry| entry.stream == stream).count() as u64;
         self.log.append_all(tx, entries).await?;
@@ -356,7 +359,7 @@ impl Intake {
 /// As many as the strictest of its kinds asks for.
 fn needed(basis: &LegalBasis, unit: &Unit, proposal: &Proposal) -> Result<u32, Reason> {
     let mut most = 0;
-    for kind in proposal.asked.kinds() {
+    for kind in submission::kinds(&(&proposal.asked).into()) {
         most = most.max(basis.approvals(&unit.agency, *kind)?);
     }
     Ok(most)

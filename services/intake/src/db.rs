@@ -133,8 +133,7 @@ impl Row {
 /// A request, for changing it.
 pub(crate) async fn request_for_update(tx: &mut PgConnection, id: RequestId) -> Result<Option<Request>> {
     sqlx::query("select from request where id = $1 for update").bind(id.0).execute(&mut *tx).await?;
-    let row: Option<Row> =
-        sqlx::query_as(requests!(" where r.id = $1")).bind(id.0).fetch_optional(tx).await?;
+    let row: Option<Row> = sqlx::query_as(requests!(" where r.id = $1")).bind(id.0).fetch_optional(tx).await?;
     row.map(Row::read).transpose()
 }
 

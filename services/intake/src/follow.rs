@@ -127,11 +127,8 @@ impl Tracking {
     ) -> Result<(), HandleError> {
         let Some((id, unit)) = of_watch(tx, &watch).await? else { return Ok(()) };
         let number = db::updates::count_trail_item(tx, id).await?;
-        let item = tracking::TrailItem {
-            number: number.unsigned_abs(),
-            time: Some(timestamp(entry.time)),
-            item: Some(item),
-        };
+        let item =
+            tracking::TrailItem { number: number.unsigned_abs(), time: Some(timestamp(entry.time)), item: Some(item) };
         Ok(self.0.tell(tx, id, &unit, Update::Trail(item), entry.time).await?)
     }
 

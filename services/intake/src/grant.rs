@@ -77,7 +77,9 @@ pub(crate) fn watch_id(request: RequestId) -> WatchId {
 /// Notes what is wrong with the things a proposal refers to.
 pub(crate) fn check_references(v: &mut Violations, proposal: &Proposal, to: &References, now: Moment) {
     v.within("content", |v| match &proposal.asked {
-        Asked::StandingFreeze { .. } if to.watch.as_ref().is_some_and(|watch| !proposal.exchanges.is_subset(&watch.exchanges)) => {
+        Asked::StandingFreeze { .. }
+            if to.watch.as_ref().is_some_and(|watch| !proposal.exchanges.is_subset(&watch.exchanges)) =>
+        {
             v.add("exchanges", Reason::FieldMalformed, "names an exchange that the watch does not ask");
         }
         Asked::StandingFreeze { terms, .. } => v.within("standing_freeze", |v| match &to.watch {
@@ -194,7 +196,10 @@ impl Grant<'_> {
         let standing = watch.standing_freeze.as_ref();
         let until = self.document_ends(self.now + watch.period);
         let terms = Terms {
-            permitted: [Some(OrderKind::ConfirmAddress), standing.map(|_| OrderKind::Freeze)].into_iter().flatten().collect(),
+            permitted: [Some(OrderKind::ConfirmAddress), standing.map(|_| OrderKind::Freeze)]
+                .into_iter()
+                .flatten()
+                .collect(),
             subject: Subject::Watch { watch: id, root: watch.root.clone() },
             caps: standing.map(|terms| terms.caps.clone()).unwrap_or_default(),
             valid_until: until,
@@ -241,10 +246,7 @@ impl Grant<'_> {
         let terms = Terms {
             permitted: BTreeSet::from([OrderKind::Freeze]),
             subject: Subject::Targets(targets.clone()),
-            caps: caps
-                .iter()
-                .map(|(asset, cap)| (asset.clone(), std::iter::repeat_n(*cap, on(asset)).sum()))
-                .collect(),
+            caps: caps.iter().map(|(asset, cap)| (asset.clone(), std::iter::repeat_n(*cap, on(asset)).sum())).collect(),
             valid_until: self.document_ends(freeze_until),
             freeze_until: Some(freeze_until),
             budgets: Budgets { max_questions: 0, max_legs_per_hour: u32::try_from(legs).unwrap_or(u32::MAX) },

@@ -19,3 +19,6 @@ mod worker;
 
 pub use config::{Config, Keys};
 pub use worker::run;
+
+#[cfg(test)]
+mod tests;

@@ -82,20 +82,6 @@ pub(crate) enum HaltScope {
 }
 
 impl Asked {
-    /// The kinds that a legal basis must allow for it: a watch that freezes is two in one.
-    pub(crate) fn kinds(&self) -> &'static [RequestKind] {
-        match self {
-            Self::ConfirmAddress(_) => &[RequestKind::ConfirmAddress],
-            Self::Watch(Watch { standing_freeze: None, .. }) => &[RequestKind::Watch],
-            Self::Watch(_) => &[RequestKind::Watch, RequestKind::StandingFreeze],
-            Self::StandingFreeze { .. } => &[RequestKind::StandingFreeze],
-            Self::Freeze { .. } => &[RequestKind::Freeze],
-            Self::Release { .. } => &[RequestKind::Release],
-            Self::Halt(_) => &[RequestKind::Halt],
-            Self::Resume(_) => &[RequestKind::Resume],
-        }
-    }
-
     /// Its kind.
     pub(crate) fn kind(&self) -> RequestKind {
         match self {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use haetae_core::{
     AgencyId, Amount, Asset, ChainId, Collect, ExchangeId, LegalBasis, LegalRules, Limits, Moment, NotAllowed, Reason,
-    Violation, Violations,
+    RequestKind, Violation, Violations,
 };
 use haetae_wire::{
     exchange::v1::AssetAmount,
@@ -108,12 +108,13 @@ impl<'a> Reader<'a> {
             Kind::Halt(wire) => v.within("halt", |v| self.scope(v, wire.scope.as_ref())).map(Asked::Halt),
             Kind::Resume(wire) => v.within("resume", |v| self.scope(v, wire.scope.as_ref())).map(Asked::Resume),
         };
-        if let (Some(law), Some(basis), Some(asked)) = (self.law, basis, &asked) {
-            for kind in asked.kinds() {
+        if let (Some(law), Some(basis), Some(wire)) = (self.law, basis, &wire.kind) {
+            let kinds = kinds(wire);
+            for kind in kinds {
                 basis.approvals(law.agency, *kind).collect(v, "legal_basis");
             }
-            if let Some(document) = &document {
-                basis.document(asked.kind(), document.as_ref(), law.now).collect(v, "document");
+            if let (Some(document), [kind, ..]) = (&document, kinds) {
+                basis.document(*kind, document.as_ref(), law.now).collect(v, "document");
             }
         }
         Some(Proposal {
@@ -178,6 +179,20 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The kinds that a legal basis must allow for it: a watch that freezes is two in one.
+pub(crate) fn kinds(wire: &Kind) -> &'static [RequestKind] {
+    match wire {
+        Kind::ConfirmAddress(_) => &[RequestKind::ConfirmAddress],
+        Kind::Watch(v1::Watch { standing_freeze: None, .. }) => &[RequestKind::Watch],
+        Kind::Watch(_) => &[RequestKind::Watch, RequestKind::StandingFreeze],
+        Kind::StandingFreeze(_) => &[RequestKind::StandingFreeze],
+        Kind::Freeze(_) => &[RequestKind::Freeze],
+        Kind::Release(_) => &[RequestKind::Release],
+        Kind::Halt(_) => &[RequestKind::Halt],
+        Kind::Resume(_) => &[RequestKind::Resume],
+    }
+}
+
 fn watch(v: &mut Violations, basis: Basis<'_>, wire: &v1::Watch) -> Option<Watch> {
     let root: Option<haetae_core::Target> = read::required(v, "root", wire.root.as_ref());
     let chain: Option<BTreeSet<ChainId>> = root.as_ref().map(|root| BTreeSet::from([root.account.chain().clone()]));
@@ -202,17 +217,9 @@ fn watch(v: &mut Violations, basis: Basis<'_>, wire: &v1::Watch) -> Option<Watch
     });
     let standing_freeze = match &wire.standing_freeze {
         None => Some(None),
-        Some(wire) => {
-            v.within("standing_freeze", |v| standing_terms(v, basis, wire, stolen.as_ref())).map(Some)
-        }
+        Some(wire) => v.within("standing_freeze", |v| standing_terms(v, basis, wire, stolen.as_ref())).map(Some),
     };
-    Some(Watch {
-        root: root?,
-        stolen: stolen?,
-        period: period?,
-        limits: limits?,
-        standing_freeze: standing_freeze?,
-    })
+    Some(Watch { root: root?, stolen: stolen?, period: period?, limits: limits?, standing_freeze: standing_freeze? })
 }
 
 /// `stolen` is what the watch states, where it is at hand: more than that is nobody's to freeze.

@@ -1,9 +1,9 @@
 //! Who calls: a person, through a system.
 
 use haetae_core::{PersonId, Reason};
-use haetae_mesh::{Identity, Person, Refusal};
+use haetae_mesh::{Identity, Person};
 use haetae_service::refuse;
-use tonic::Request;
+use tonic::{Request, Status};
 
 use crate::{approval::Actor, commands::By, db::Unit};
 
@@ -18,7 +18,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Who the layers in front have established the caller to be.
-    pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Refusal> {
+    pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         let extensions = request.extensions();
         let person = extensions.get::<Person>().ok_or_else(|| refuse(Reason::TokenMissing))?;
         let system = extensions.get::<Identity>().and_then(|identity| identity.system.clone());

@@ -8,12 +8,13 @@ use haetae_wire::{
     convert::{duration, timestamp},
     freeze::v1 as freeze,
     intake::v1,
-    read, tracking::v1 as tracking,
+    read,
+    tracking::v1 as tracking,
 };
 use prost::Message;
 use tonic::{Code, Request, Response, Status};
 
-use super::{Api, caller::Caller, now, page};
+use super::{AGAIN, Api, caller::Caller, now, page};
 use crate::{
     approval::State,
     commands::Fault,
@@ -22,8 +23,6 @@ use crate::{
 };
 
 const PURPOSE: usize = 500;
-/// When a call that failed for want of a peer may be tried again.
-const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// A read as it is recorded.
 pub(super) struct Reading<'a> {
@@ -134,7 +133,8 @@ impl Api {
         // One more than asked for tells whether there is another page.
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let limit = i64::try_from(size).unwrap_or(i64::MAX).saturating_add(1);
-        let mut found = db::requests(self.intake.log.pool(), &caller.unit, state, after, limit).await.map_err(Fault::from)?;
+        let mut found =
+            db::requests(self.intake.log.pool(), &caller.unit, state, after, limit).await.map_err(Fault::from)?;
         let more = found.len() > size;
         found.truncate(size);
         let next = found.last().filter(|_| more).map(|last| After { submitted_at: last.submitted_at, id: last.id });

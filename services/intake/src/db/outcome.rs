@@ -96,11 +96,7 @@ pub(crate) async fn put_answer(
 
 /// Keeps whether the answers to a question allow a conclusion.
 pub(crate) async fn put_concluded(tx: &mut PgConnection, request: RequestId, concluded: bool) -> Result<()> {
-    sqlx::query("update request set concluded = $2 where id = $1")
-        .bind(request.0)
-        .bind(concluded)
-        .execute(tx)
-        .await?;
+    sqlx::query("update request set concluded = $2 where id = $1").bind(request.0).bind(concluded).execute(tx).await?;
     Ok(())
 }
 
@@ -108,11 +104,10 @@ pub(crate) async fn put_concluded(tx: &mut PgConnection, request: RequestId, con
 pub(crate) async fn answers_of(tx: &mut PgConnection, request: RequestId) -> Result<(bool, BTreeSet<ExchangeId>)> {
     let concluded =
         sqlx::query_scalar("select concluded from request where id = $1").bind(request.0).fetch_one(&mut *tx).await?;
-    let answered: Vec<String> =
-        sqlx::query_scalar("select exchange from answer where request_id = $1 and not pending")
-            .bind(request.0)
-            .fetch_all(tx)
-            .await?;
+    let answered: Vec<String> = sqlx::query_scalar("select exchange from answer where request_id = $1 and not pending")
+        .bind(request.0)
+        .fetch_all(tx)
+        .await?;
     let answered = answered.iter().map(|name| name.parse().map_err(|_| damaged("exchange"))).collect::<Result<_>>()?;
     Ok((concluded, answered))
 }

@@ -1,0 +1,9 @@
+//! Intake on a real database, followed logs included: calls are made to the service as the layers in front hand them on.
+
+mod followed;
+mod granted;
+mod lives;
+mod read;
+mod refused;
+mod scene;
+mod under_law;
