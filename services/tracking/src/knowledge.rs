@@ -59,6 +59,8 @@ pub(crate) struct Knowledge {
     known: BTreeMap<Account, Known>,
     questions: u32,
     admitted: u32,
+    /// To whom money was ever traced from each account.
+    paid: BTreeMap<Account, BTreeSet<Account>>,
     unsaved: BTreeSet<Account>,
 }
 
@@ -67,7 +69,7 @@ impl Knowledge {
         let asked = known.values().filter(|known| known.standing != Standing::NotAsked).count();
         let admitted = known.values().filter(|known| known.admitted).count();
         let questions = count(asked).saturating_mul(terms.exchanges);
-        Self { known, questions, admitted: count(admitted), unsaved: BTreeSet::new() }
+        Self { known, questions, admitted: count(admitted), ..Self::default() }
     }
 
     pub(crate) fn get(&self, account: &Account) -> Option<&Known> {
@@ -136,10 +138,23 @@ impl Knowledge {
         }
     }
 
-    /// Takes in what exchanges say of an account. False where that is nothing new. Who is known as the holder stays it.
+    /// Whether this would be one payee too many for an account to be anything but a service. The root is followed
+    /// whomever it pays: people chose it.
+    pub(crate) fn pays_too_many(&self, terms: &Terms, from: &Account, to: &Account) -> bool {
+        *from != terms.root.account
+            && self.paid.get(from).is_some_and(|paid| !paid.contains(to) && paid.len() as u64 >= terms.limits.max_degree)
+    }
+
+    /// Notes that money was traced from one account to another.
+    pub(crate) fn note_payment(&mut self, from: &Account, to: &Account) {
+        self.paid.entry(from.clone()).or_default().insert(to.clone());
+    }
+
+    /// Takes in what exchanges say of an account. False where that is nothing new. Who is known as the holder stays it, and
+    /// where nobody was asked there is no answer.
     pub(crate) fn learn(&mut self, account: &Account, standing: Standing) -> bool {
         match self.known.get_mut(account) {
-            Some(known) if known.standing != standing && !matches!(known.standing, Standing::Held(_)) => {
+            Some(known) if matches!(known.standing, Standing::Open | Standing::NotHeld) && known.standing != standing => {
                 known.standing = standing;
                 self.unsaved.insert(account.clone());
                 true

@@ -4,7 +4,7 @@
 //! the chain. What the fold says depends on nothing but the terms, the transfers that are in the chain, and what is
 //! known of the accounts. So a reorganisation, or an answer that comes late, is the same fold over other inputs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use haetae_core::{Account, Amount, Asset, Moment, TransferId};
 
@@ -92,8 +92,6 @@ pub(crate) struct Trail {
     nodes: BTreeMap<Account, Node>,
     /// What ended on the way: as dust, or at payers that showed to be services.
     lost: BTreeMap<Asset, Amount>,
-    /// Whom each account has paid, traced or not: so that who is a service does not change with what is traced.
-    paid: BTreeMap<Account, BTreeSet<Account>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,8 +123,7 @@ impl Trail {
             provisional: false,
             left: terms.stolen.clone(),
         };
-        let nodes = BTreeMap::from([(terms.root.account.clone(), root)]);
-        Self { nodes, lost: BTreeMap::new(), paid: BTreeMap::new() }
+        Self { nodes: BTreeMap::from([(terms.root.account.clone(), root)]), lost: BTreeMap::new() }
     }
 
     /// The accounts whose transfers matter: money was traced to them and is followed from there.
@@ -157,10 +154,9 @@ impl Trail {
         let traced = self.left(from, asset).min(*amount);
         let carries = from != to && !traced.is_zero() && self.follows(from);
         let dust = terms.is_dust(asset, *amount);
-        let too_many = self.pays_too_many(terms, from, to);
+        let too_many = knowledge.pays_too_many(terms, from, to);
         // The only thing that can fail comes before anything changes.
         let ask = carries && !dust && !too_many && !root && knowledge.reach(terms, to, facts)?;
-        self.paid.entry(from.clone()).or_default().insert(to.clone());
         if !carries {
             return quiet(Outcome::Untraced);
         }
@@ -176,6 +172,7 @@ impl Trail {
             return quiet(Outcome::ServiceLike { left });
         }
 
+        knowledge.note_payment(from, to);
         let payer = self.take(from, asset, traced);
         let depth = payer.depth + 1;
         let provisional = payer.provisional || knowledge.is_open(from);
@@ -220,14 +217,6 @@ impl Trail {
             }
         }
         totals
-    }
-
-    /// The root is followed whomever it pays: people chose it.
-    fn pays_too_many(&self, terms: &Terms, from: &Account, to: &Account) -> bool {
-        *from != terms.root.account
-            && self.paid.get(from).is_some_and(|paid| {
-                !paid.contains(to) && paid.len() as u64 >= terms.limits.max_degree
-            })
     }
 
     #[expect(clippy::expect_used, reason = "only called for a payer whose traced amount was just read")]

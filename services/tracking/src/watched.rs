@@ -63,8 +63,12 @@ impl Watched {
         known: BTreeMap<Account, Known>,
         movements: Vec<Movement>,
     ) -> Result<Self, FactsMissing> {
+        let mut knowledge = Knowledge::restore(&terms, known);
+        for movement in movements.iter().filter(|movement| movement.said.hop.is_some()) {
+            knowledge.note_payment(&movement.sighting.from, &movement.sighting.to);
+        }
         let mut watched = Self {
-            knowledge: Knowledge::restore(&terms, known),
+            knowledge,
             trail: Trail::begin(&terms),
             terms,
             movements: movements.into_iter().map(|m| (m.sighting.transfer.clone(), m)).collect(),
@@ -75,6 +79,14 @@ impl Watched {
         watched.fold()?;
         watched.touched.clear();
         Ok(watched)
+    }
+
+    /// From the beginning, with what was learnt in the course of another.
+    #[cfg(test)]
+    fn knowing(terms: Terms, knowledge: Knowledge) -> Self {
+        let trail = Trail::begin(&terms);
+        let (movements, outcomes) = (BTreeMap::new(), BTreeMap::new());
+        Self { terms, knowledge, trail, movements, outcomes, asks: Vec::new(), touched: BTreeSet::new() }
     }
 
     pub(crate) fn terms(&self) -> &Terms {
@@ -135,11 +147,13 @@ impl Watched {
 
     /// Forgets the blocks after `fork`: they have left the chain. True if there was anything in them.
     pub(crate) fn rewind(&mut self, fork: u64) -> bool {
-        let gone = self.movements.values_mut().filter(|m| m.live && m.sighting.place.block > fork);
         let mut any = false;
-        for movement in gone {
-            movement.live = false;
-            any = true;
+        for (transfer, movement) in &mut self.movements {
+            if movement.live && movement.sighting.place.block > fork {
+                movement.live = false;
+                self.touched.insert(transfer.clone());
+                any = true;
+            }
         }
         if any {
             self.fold_known();
@@ -203,12 +217,8 @@ impl Watched {
             let step = trail.step(&self.terms, &mut self.knowledge, &movement.sighting, |_| None)?;
             outcomes.insert(movement.sighting.transfer.clone(), step.outcome);
         }
-        for (transfer, movement) in &self.movements {
-            let moved = !movement.live && movement.said.stands();
-            if moved || movement.live && outcomes.get(transfer) != self.outcomes.get(transfer) {
-                self.touched.insert(transfer.clone());
-            }
-        }
+        let changed = self.movements.keys().filter(|transfer| outcomes.get(transfer) != self.outcomes.get(transfer));
+        self.touched.extend(changed.cloned());
         self.trail = trail;
         self.outcomes = outcomes;
         Ok(())

@@ -218,8 +218,7 @@ proptest! {
             stored.take(watched.settle());
         }
 
-        let known: BTreeMap<_, _> = stored.known.clone();
-        let mut fresh = Watched::restore(terms.clone(), known, Vec::new()).unwrap();
+        let mut fresh = Watched::knowing(terms.clone(), watched.knowledge().clone());
         for transfer in chain.iter().flatten() {
             fresh.see(transfer.clone(), plain).unwrap();
         }
