@@ -6,7 +6,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from typing import Mapping, NamedTuple, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -170,7 +171,7 @@ class Verifier(NamedTuple):
     key: ed25519.Ed25519PublicKey
 
     @classmethod
-    def read(cls, text: str) -> "Verifier":
+    def read(cls, text: str) -> Verifier:
         origin, stated, key = text.split("+", 2)
         key = base64.b64decode(key, validate=True)
         require(key[0] == 1 and len(key) == 33, "the log's key is not Ed25519")

@@ -11,7 +11,7 @@ CONTRACTS = Path(__file__).resolve().parents[2] / "proto"
 
 
 def generate(into: Path) -> None:
-    from grpc_tools import protoc, _proto  # noqa: PLC0415  (only needed where there are no stubs yet)
+    from grpc_tools import _proto, protoc  # noqa: PLC0415  (only needed where there are no stubs yet)
 
     files = sorted(str(path.relative_to(CONTRACTS)) for path in CONTRACTS.rglob("*.proto"))
     well_known = str(Path(next(iter(_proto.__path__))))
