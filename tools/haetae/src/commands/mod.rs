@@ -1,0 +1,88 @@
+//! What each command does, and what all of them need.
+
+mod brake;
+mod confirm;
+mod exchange;
+mod freeze;
+mod log;
+mod request;
+mod updates;
+mod watch;
+
+use haetae_wire::intake::v1::{Request, RequestContent};
+use uuid::Uuid;
+
+use crate::{
+    args::{Cli, Command, Common, ProfileCommand, RequestCommand},
+    client::Intake,
+    content,
+    failure::Failure,
+    out::Out,
+    profile::{self, Profile},
+    show::Look,
+};
+
+/// What a command works with.
+struct Desk {
+    common: Common,
+    profile: Profile,
+    out: Out,
+}
+
+impl Desk {
+    fn intake(&self) -> Result<Intake, Failure> {
+        let common = &self.common;
+        Intake::open(&self.profile, common.person.as_deref(), common.purpose.clone(), common.timeout)
+    }
+}
+
+/// Does what the command line says.
+pub(crate) async fn run(cli: Cli, colour: bool) -> Result<(), Failure> {
+    // What needs no profile comes first, since it helps to write one.
+    match cli.command {
+        Command::Profile(ProfileCommand::Example) => return example(cli.common.json, profile::EXAMPLE),
+        Command::Request(RequestCommand::Example { kind }) => return example(cli.common.json, content::example(kind)),
+        _ => {}
+    }
+    let profile = Profile::load(cli.common.profile.as_deref())?;
+    let out = Out::new(cli.common.json, Look { colour, assets: profile.asset.clone() });
+    let desk = Desk { common: cli.common, profile, out };
+    match cli.command {
+        Command::Confirm(args) => confirm::confirm(&desk, args).await,
+        Command::Request(command) => request::run(&desk, command).await,
+        Command::Watch(command) => watch::run(&desk, command).await,
+        Command::Freeze(command) => freeze::run(&desk, command).await,
+        Command::Halt(args) => brake::halt(&desk, args).await,
+        Command::Resume(args) => brake::resume(&desk, args).await,
+        Command::Exchange(command) => exchange::run(&desk, command).await,
+        Command::Log(command) => log::run(&desk, command).await,
+        Command::Profile(ProfileCommand::Example) => Ok(()),
+    }
+}
+
+fn example(json: bool, text: &str) -> Result<(), Failure> {
+    let document = || {
+        let value: toml::Value = toml::from_str(text)?;
+        Ok(readable(value))
+    };
+    Out::new(json, Look::default()).print(document, |_| text.to_owned())
+}
+
+/// TOML as JSON: date-times become texts.
+fn readable(value: toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Datetime(moment) => moment.to_string().into(),
+        toml::Value::Array(values) => values.into_iter().map(readable).collect(),
+        toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, readable(value))).collect(),
+    }
+}
+
+/// Hands in a request under an id that is said if the outcome is unknown.
+async fn submit(intake: &mut Intake, request_id: Option<Uuid>, content: RequestContent) -> Result<Request, Failure> {
+    let id = request_id.unwrap_or_else(Uuid::new_v4);
+    intake.submit(id.to_string(), content).await.map_err(|failure| failure.repeat_with(id))
+}

@@ -1,0 +1,104 @@
+//! `haetae watch`.
+
+use haetae_wire::{
+    intake::v1::ListTrailResponse,
+    tracking::v1::{TrailItem, Watch, WatchState},
+};
+use serde_json::json;
+
+use super::Desk;
+use crate::{
+    args::WatchCommand,
+    failure::{Failure, counted},
+    json,
+    show::{Look, safe, time, words},
+    table::{Rows, facts, plain},
+    trail::Trail,
+};
+
+pub(super) async fn run(desk: &Desk, command: WatchCommand) -> Result<(), Failure> {
+    let WatchCommand::Show { id } = command;
+    let id = id.to_string();
+    let mut intake = desk.intake()?;
+    let watch = intake.watch(id.clone()).await?;
+    let items = intake.trail(&id).await?;
+    let trail = ListTrailResponse { items, next_page_token: String::new() };
+    let document = || Ok(json!({"watch": json::of(&watch)?, "items": json::of(&trail)?["items"]}));
+    desk.out.print(document, |look| text(&watch, &trail.items, look))
+}
+
+fn text(watch: &Watch, items: &[TrailItem], look: &Look) -> String {
+    let root = watch.root.as_ref();
+    let facts = facts(&[
+        ("watch", safe(&watch.watch_id)),
+        ("request", safe(&watch.request_id)),
+        ("root", root.map(|root| safe(&root.account)).unwrap_or_default()),
+        ("state", state(watch)),
+        ("watched since", format!("the block after {}", watch.active_after_block)),
+        ("addresses", watch.addresses.to_string()),
+        ("questions", watch.questions.to_string()),
+    ]);
+    let mut totals = Rows::new(look, &["asset", "stolen", "arrived", "in flight", "ended"]);
+    for total in &watch.totals {
+        let amount = |amount: &str| plain(look.amount_alone(&total.asset, amount));
+        totals.row([
+            plain(look.asset(&total.asset)),
+            amount(&total.stolen),
+            amount(&total.arrived),
+            amount(&total.in_flight),
+            amount(&total.ended),
+        ]);
+    }
+    let found = counted(items.len(), "finding");
+    format!("{facts}\n{}\nTrail ({found})\n{}", totals.print(), Trail::of(items).print(look))
+}
+
+fn state(watch: &Watch) -> String {
+    let state = words(watch.state, WatchState::as_str_name, "WATCH_STATE_");
+    format!("{state}, until {}", time(watch.until.as_ref()))
+}
+
+/// A watch in one line, for streams.
+pub(super) fn line(watch: &Watch, look: &Look) -> String {
+    let totals = watch.totals.iter().map(|total| {
+        let amount = |amount: &str| look.amount_alone(&total.asset, amount);
+        format!(
+            "; {}: arrived {}, in flight {}, ended {}",
+            look.asset(&total.asset).lines().next().unwrap_or_default(),
+            amount(&total.arrived),
+            amount(&total.in_flight),
+            amount(&total.ended)
+        )
+    });
+    format!("watch {} {}{}", safe(&watch.watch_id), state(watch), totals.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use haetae_wire::tracking::v1::TracedTotals;
+
+    use super::*;
+
+    #[test]
+    fn a_watch_shows_where_it_stands_and_where_the_money_is() {
+        let totals = TracedTotals {
+            asset: "eip155:1/slip44:60".into(),
+            stolen: "100".into(),
+            arrived: "60".into(),
+            in_flight: "30".into(),
+            ended: "10".into(),
+        };
+        let watch = Watch {
+            watch_id: "6f0c".into(),
+            state: WatchState::Active.into(),
+            active_after_block: 41,
+            totals: vec![totals],
+            ..Watch::default()
+        };
+        let text = text(&watch, &[], &Look::default());
+        assert!(text.starts_with("watch          6f0c\nstate          active, until –\n"), "{text}");
+        let row: Vec<_> = text.lines().find(|line| line.contains("slip44")).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["eip155:1/slip44:60", "100", "60", "30", "10"]);
+        assert!(text.ends_with("Trail (0 findings)\nNo money has moved yet.\n"), "{text}");
+    }
+}
