@@ -210,7 +210,8 @@ impl<'a> Play<'a> {
         self.tell.step("Korbit's API is down");
         let request = self.investigator.submit(under_warrant(confirm(&account))).await?;
         let confirmation = until("the exchanges have answered", PATIENCE, async || {
-            let confirmation = self.investigator.confirmation(&request.request_id).await?;
+            let read = self.investigator.confirmation(&request.request_id).await;
+            let Some(confirmation) = unless_unavailable(read)? else { return Ok(None) };
             let pending = confirmation.lines.iter().any(|line| line.answer() == Answer::Pending);
             Ok((confirmation.lines.len() == 6 && !pending).then_some(confirmation))
         })
@@ -525,11 +526,12 @@ impl<'a> Play<'a> {
     }
 }
 
-/// A service that was just killed is not there for a moment; that is no fault of the case.
+/// A service that was just killed is not there for a moment, and one that has yet to read of a request does not know of
+/// it; neither is a fault of the case.
 fn unless_unavailable<T>(answer: Result<T, tonic::Status>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => Ok(None),
+        Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::NotFound) => Ok(None),
         Err(status) => Err(status.into()),
     }
 }

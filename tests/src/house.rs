@@ -239,6 +239,7 @@ impl House {
 
     fn make_keys(&mut self) -> Result<()> {
         let keys = self.path("keys");
+        fs::create_dir_all(&keys)?;
         for (purpose, _) in PURPOSES {
             SigningKey::ed25519()?.write_to(&keys, purpose)?;
         }
@@ -539,9 +540,9 @@ pub fn hot_wallet(exchange: &str) -> Actor {
     Actor::named(&format!("hot wallet of {exchange}"))
 }
 
-/// Replicas share the database of their service.
+/// Replicas share the database of their service. `freeze` alone is a word of SQL.
 fn database(room: &str) -> String {
-    room.trim_end_matches("-1").trim_end_matches("-2").replace('-', "_")
+    format!("haetae_{}", room.trim_end_matches("-1").trim_end_matches("-2").replace('-', "_"))
 }
 
 fn origin(service: &str) -> String {
