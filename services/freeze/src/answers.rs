@@ -32,7 +32,7 @@ impl Handler for Answers {
                 let fact = ReceiptReceived::decode(entry.payload.as_slice())?;
                 match open_receipt(&fact.receipt, keys, exchange, None) {
                     Ok(receipt) => self.heard(tx, receipt.report, receipt.at, entry.time).await,
-                    Err(_) => Ok(METRICS.ignored(exchange, Ignored::NotSigned)),
+                    Err(_) => ignore(exchange, Ignored::NotSigned),
                 }
             }
             "event" => {
@@ -41,7 +41,7 @@ impl Handler for Answers {
                     Ok((EventContent::Report(report), at)) => self.heard(tx, report, at, entry.time).await,
                     // Intake's to read.
                     Ok((EventContent::SuspiciousActivity(_), _)) => Ok(()),
-                    Err(_) => Ok(METRICS.ignored(exchange, Ignored::NotSigned)),
+                    Err(_) => ignore(exchange, Ignored::NotSigned),
                 }
             }
             "undelivered" => self.undelivered(tx, &OrderUndelivered::decode(entry.payload.as_slice())?).await,
@@ -64,11 +64,11 @@ impl Answers {
         }
         db::take_turn(tx).await?;
         let Some(request) = db::request_of(tx, report.leg, &self.exchange).await? else {
-            return Ok(METRICS.ignored(&self.exchange, Ignored::NoSuchLeg));
+            return ignore(&self.exchange, Ignored::NoSuchLeg);
         };
         let ordered = db::order_identity(tx, report.leg, report.revision.get()).await?;
         if ordered != Some(report.order_sha256) {
-            return Ok(METRICS.ignored(&self.exchange, Ignored::OtherOrder));
+            return ignore(&self.exchange, Ignored::OtherOrder);
         }
         let reported = Reported {
             revision: report.revision,
@@ -83,7 +83,7 @@ impl Answers {
 
     async fn undelivered(&self, tx: &mut PgConnection, fact: &OrderUndelivered) -> Result<(), HandleError> {
         if fact.exchange != self.exchange.as_str() {
-            return Ok(METRICS.ignored(&self.exchange, Ignored::OtherExchange));
+            return ignore(&self.exchange, Ignored::OtherExchange);
         }
         let leg: LegId = fact.leg_id.parse().map_err(HandleError::poison)?;
         db::take_turn(tx).await?;
@@ -92,4 +92,10 @@ impl Answers {
         let command = Command::Undelivered { leg, revision: fact.revision };
         self.decisions.decide(tx, request, command, now()).await
     }
+}
+
+/// Not poison: read again, it would be ignored again.
+fn ignore(exchange: &ExchangeId, why: Ignored) -> Result<(), HandleError> {
+    METRICS.ignored(exchange, why);
+    Ok(())
 }

@@ -117,9 +117,7 @@ impl Brake {
     pub fn told(&self, after: &Self, scope: &Scope, reached: &BTreeSet<ExchangeId>) -> BTreeSet<ExchangeId> {
         let changed = |exchange: &&ExchangeId| match scope {
             Scope::Everything => self.stops_exchange(exchange) != after.stops_exchange(exchange),
-            Scope::Exchange(one) => {
-                one == *exchange && self.stops_exchange(exchange) != after.stops_exchange(exchange)
-            }
+            Scope::Exchange(one) => one == *exchange && self.stops_exchange(exchange) != after.stops_exchange(exchange),
             Scope::Case { agency, number } => self.stops_case(agency, number) != after.stops_case(agency, number),
         };
         reached.iter().filter(changed).cloned().collect()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use haetae_core::{CaseRef, ExchangeId, LegId, Moment, RequestId, micros};
 use haetae_ledger::{HandleError, Log, NewEntry};
 use haetae_wire::signed::order_identity;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use crate::authority::{Authority, Command, Event, Now};
 use crate::brake::{self, Scope};
@@ -117,8 +117,7 @@ impl Decisions {
                     (true, &halt.scope)
                 }
                 brake::Event::Resumed(scope) => {
-                    let of_scope: Vec<_> =
-                        before.halts().iter().filter(|halt| halt.scope == *scope).cloned().collect();
+                    let of_scope: Vec<_> = before.halts().iter().filter(|halt| halt.scope == *scope).cloned().collect();
                     db::lift(conn, &of_scope).await?;
                     (false, scope)
                 }
@@ -134,10 +133,24 @@ impl Decisions {
         self.log.append_all(conn, entries).await?;
         if resumed {
             for request in db::waiting(conn).await? {
-                self.decide(conn, request, Command::Resume, now).await?;
+                self.resume(conn, request, now).await?;
             }
         }
         Ok(())
+    }
+
+    /// Sends what had waited under one authority. What one lacks must not hold up the others: it goes on waiting.
+    async fn resume(&self, conn: &mut PgConnection, request: RequestId, now: Moment) -> Result<(), HandleError> {
+        let mut savepoint = conn.begin().await?;
+        match self.decide(&mut savepoint, request, Command::Resume, now).await {
+            Ok(()) => Ok(savepoint.commit().await?),
+            Err(HandleError::Poison(error)) => {
+                savepoint.rollback().await?;
+                tracing::error!(%request, error = format!("{error:#}"), "what had waited cannot be sent");
+                Ok(())
+            }
+            Err(retry) => Err(retry),
+        }
     }
 
     /// Sends what is owed and due.

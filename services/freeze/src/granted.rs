@@ -69,7 +69,11 @@ impl Granted {
             Some(Kind::Freeze(_)) => self.freeze(tx, grant).await,
             Some(Kind::Release(release)) => {
                 let (of, legs) = read_all(|v| {
-                    let of = read::parse::<RequestId>(v, "content.release.frozen_by_request_id", &release.frozen_by_request_id);
+                    let of = read::parse::<RequestId>(
+                        v,
+                        "content.release.frozen_by_request_id",
+                        &release.frozen_by_request_id,
+                    );
                     let legs = read::parse_set::<LegId>(v, "content.release.leg_ids", &release.leg_ids);
                     Some((of?, legs?))
                 })?;

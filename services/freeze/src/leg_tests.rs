@@ -190,7 +190,10 @@ fn a_refused_release_is_ordered_again_and_again_each_time_later() {
         waits.push(due - now.now);
         assert_eq!(leg.decide(Command::Due { resumed: true }, &now), Err(Refusal::NotDue));
         let later = Circumstances { now: due, halted: true, ..now };
-        assert_eq!(ordered(&tell(&mut leg, Command::Due { resumed: false }, &later)), [(revision + 1, Desired::Released)]);
+        assert_eq!(
+            ordered(&tell(&mut leg, Command::Due { resumed: false }, &later)),
+            [(revision + 1, Desired::Released)]
+        );
     }
     assert_eq!(waits[..3], [30, 60, 120].map(Duration::seconds));
     assert_eq!(waits.last(), Some(&Duration::HOUR));

@@ -15,11 +15,8 @@ fn exchange(name: &str) -> ExchangeId {
 }
 
 fn armed(cap: u64, legs_per_hour: u32, holders: u32) -> Standing {
-    let line = |n| Line {
-        id: AuthorisationId(Uuid::from_u128(n)),
-        valid_until: NOON + Duration::days(7),
-        legs_per_hour: 100,
-    };
+    let line =
+        |n| Line { id: AuthorisationId(Uuid::from_u128(n)), valid_until: NOON + Duration::days(7), legs_per_hour: 100 };
     Standing::new(Terms {
         watch: WatchId(Uuid::from_u128(1)),
         case: CaseRef { agency: "knp".parse().unwrap(), unit: "cyber".parse().unwrap(), number: "1".into() },

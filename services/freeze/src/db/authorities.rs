@@ -113,10 +113,11 @@ async fn caps(
     conn: &mut PgConnection,
     request: RequestId,
 ) -> Result<BTreeMap<haetae_core::Asset, haetae_core::Amount>, sqlx::Error> {
-    let rows: Vec<(String, String)> = sqlx::query_as("select asset, amount::text from authority_cap where request = $1")
-        .bind(request.0)
-        .fetch_all(conn)
-        .await?;
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select asset, amount::text from authority_cap where request = $1")
+            .bind(request.0)
+            .fetch_all(conn)
+            .await?;
     rows.into_iter().map(|(asset, cap)| Ok((text::parse(&asset, "an asset")?, text::amount(&cap)?))).collect()
 }
 

@@ -68,7 +68,8 @@ struct GroundRow {
     retracted: bool,
 }
 
-const COLUMNS: &str = "id, request, watch, line, exchange, account, memo, asset, opened_at, cap::text, until, ordered_at,
+const COLUMNS: &str =
+    "id, request, watch, line, exchange, account, memo, asset, opened_at, cap::text, until, ordered_at,
     reported_revision, reported, reported_at, frozen::text, refusal, holder, binding_at, owed_at, owed_on_resume,
     refusals, contested, reserve::text, closed";
 

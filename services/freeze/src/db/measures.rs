@@ -8,7 +8,9 @@ use sqlx::PgPool;
 /// # Errors
 /// When the database fails.
 pub(crate) async fn legs_by_state(pool: &PgPool) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    sqlx::query_as("select coalesce(reported, 'unanswered') as state, count(*) from leg group by 1").fetch_all(pool).await
+    sqlx::query_as("select coalesce(reported, 'unanswered') as state, count(*) from leg group by 1")
+        .fetch_all(pool)
+        .await
 }
 
 /// Since when the oldest freeze, and the oldest release, wait for the exchange's answer to their highest revision.

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use haetae_core::{
-    Act, AgencyId, Arrival, ArrivalId, Authorisation, AuthorisationId, ExchangeId, LegId, WatchId,
-};
+use haetae_core::{Act, AgencyId, Arrival, ArrivalId, Authorisation, AuthorisationId, ExchangeId, LegId, WatchId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
