@@ -99,12 +99,19 @@ class Door:
         )
         options = [("grpc.ssl_target_name_override", arguments.server_name), ("grpc.service_config", AGAIN)]
         endpoints = [endpoint.removeprefix("https://") for endpoint in arguments.endpoint]
+        self.endpoints = len(endpoints)
         channels = [grpc.secure_channel(endpoint, credentials, options) for endpoint in endpoints]
         self.stubs = itertools.cycle([wire.intake_grpc.IntakeServiceStub(channel) for channel in channels])
 
     def call(self, method: str, **fields):
         request = getattr(self.wire.intake, f"{method}Request")(**fields)
-        return getattr(next(self.stubs), method)(request, metadata=self.metadata, timeout=10)
+        for left in reversed(range(self.endpoints)):
+            try:
+                return getattr(next(self.stubs), method)(request, metadata=self.metadata, timeout=10)
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE or not left:
+                    raise
+        raise AssertionError("there is no endpoint")
 
     def submit(self, content, request_id: str | None = None):
         request_id = request_id or str(uuid.uuid4())

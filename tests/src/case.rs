@@ -50,8 +50,8 @@ pub enum Disturbance {
     None,
     /// Redis stops and does not come back.
     RedisStops,
-    /// `kill -9` of one process, and a new start while the case goes on.
-    Kill(String),
+    /// `kill -9` of these processes, one after another, and a new start of each while the case goes on.
+    Kill(Vec<String>),
 }
 
 /// What came of it. Times are in milliseconds.
@@ -323,11 +323,14 @@ impl<'a> Play<'a> {
                 self.tell.step("Redis stops");
                 Ok(())
             }
-            Disturbance::Kill(process) => {
-                self.tell.step(&format!("{process} is killed with -9 and started again"));
-                let process = self.mesh.process(process)?;
-                process.kill9();
-                process.restart()
+            Disturbance::Kill(processes) => {
+                for name in processes {
+                    self.tell.step(&format!("{name} is killed with -9 and started again"));
+                    let process = self.mesh.process(name)?;
+                    process.kill9();
+                    process.restart()?;
+                }
+                Ok(())
             }
         }
     }
