@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import json
 import sys
 import tempfile
@@ -35,7 +34,7 @@ AGAIN = json.dumps(
             {
                 "name": [{"service": "haetae.intake.v1.IntakeService"}],
                 "retryPolicy": {
-                    "maxAttempts": 5,
+                    "maxAttempts": 3,
                     "initialBackoff": "0.2s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
@@ -99,18 +98,22 @@ class Door:
         )
         options = [("grpc.ssl_target_name_override", arguments.server_name), ("grpc.service_config", AGAIN)]
         endpoints = [endpoint.removeprefix("https://") for endpoint in arguments.endpoint]
-        self.endpoints = len(endpoints)
         channels = [grpc.secure_channel(endpoint, credentials, options) for endpoint in endpoints]
-        self.stubs = itertools.cycle([wire.intake_grpc.IntakeServiceStub(channel) for channel in channels])
+        self.stubs = [wire.intake_grpc.IntakeServiceStub(channel) for channel in channels]
+
+    def move_on(self) -> None:
+        """To the next endpoint."""
+        self.stubs.append(self.stubs.pop(0))
 
     def call(self, method: str, **fields):
         request = getattr(self.wire.intake, f"{method}Request")(**fields)
-        for left in reversed(range(self.endpoints)):
+        for left in reversed(range(len(self.stubs))):
             try:
-                return getattr(next(self.stubs), method)(request, metadata=self.metadata, timeout=10)
+                return getattr(self.stubs[0], method)(request, metadata=self.metadata, timeout=10)
             except grpc.RpcError as error:
                 if error.code() != grpc.StatusCode.UNAVAILABLE or not left:
                     raise
+                self.move_on()
         raise AssertionError("there is no endpoint")
 
     def submit(self, content, request_id: str | None = None):
@@ -122,13 +125,14 @@ class Door:
 
     @contextmanager
     def updates(self, request_id: str, cursor: str = "") -> Iterator[Iterator]:
-        """Updates after a cursor, at the next endpoint. Leaving breaks the stream."""
+        """Updates after a cursor. Leaving breaks the stream and moves on, for any endpoint can resume it."""
         request = self.wire.intake.FollowUpdatesRequest(request_id=request_id, cursor=cursor, purpose=PURPOSE)
-        stream = next(self.stubs).FollowUpdates(request, metadata=self.metadata, timeout=self.timeout)
+        stream = self.stubs[0].FollowUpdates(request, metadata=self.metadata, timeout=self.timeout)
         try:
             yield stream
         finally:
             stream.cancel()
+            self.move_on()
 
     def follow(self, request_id: str, is_last: Callable[[object], bool], cursor: str = "") -> list:
         """Updates up to the one wanted, resuming whenever the stream ends."""
