@@ -77,8 +77,8 @@ async fn every_door_refuses_whom_it_must_and_says_why() {
         matches!(reason(&refused).as_str(), "KIND_NOT_ALLOWED" | "INVALID_REQUEST"),
         "the supervisor's freeze was refused as {refused:?}"
     );
-    let named = refused.get_details_bad_request().unwrap().field_violations;
-    assert!(named.iter().any(|violation| violation.description.starts_with("KIND_NOT_ALLOWED")));
+    let named = haetae_mesh::explain(&refused).violations;
+    assert!(named.iter().any(|violation| violation.reason == "KIND_NOT_ALLOWED"));
 
     let investigator: Agency = mesh.people.agency(Who::JiWoo);
     let id = uuid::Uuid::new_v4();
