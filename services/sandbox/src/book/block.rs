@@ -17,11 +17,17 @@ pub(super) struct Header {
     number: U64,
     pub(super) hash: B256,
     pub(super) parent_hash: B256,
+    /// None on chains without one.
+    base_fee_per_gas: Option<U256>,
 }
 
 impl Header {
     pub(super) fn number(&self) -> u64 {
         self.number.to()
+    }
+
+    pub(super) fn base_fee(&self) -> Option<u128> {
+        self.base_fee_per_gas.map(|fee| fee.saturating_to())
     }
 }
 

@@ -20,6 +20,8 @@ use super::block::{Block, FullBlock, Header, Receipt};
 
 /// How long the node may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// What is paid above the base fee, per unit of gas.
+const TIP: u128 = 1_000_000_000;
 /// Between attempts at a subscription.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// An unanswered ping after this long ends a subscription.
@@ -70,8 +72,13 @@ impl Node {
         receipts.map(|receipts| full.with(&receipts)).transpose()
     }
 
+    /// A price that is still enough some blocks later. Taken from the base fee (EIP-1559) where there is one: what a node
+    /// suggests follows what was paid last, and where the exchange is the only one who pays, that is its own price.
     pub(super) async fn gas_price(&self) -> anyhow::Result<u128> {
-        Ok(self.ask::<U256>("eth_gasPrice", json!([])).await?.saturating_to())
+        match self.newest().await?.base_fee() {
+            Some(base_fee) => Ok(base_fee.saturating_mul(2).saturating_add(TIP)),
+            None => Ok(self.ask::<U256>("eth_gasPrice", json!([])).await?.saturating_to()),
+        }
     }
 
     /// How many transactions an account has sent.

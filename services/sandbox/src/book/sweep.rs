@@ -19,7 +19,8 @@ pub(super) struct Seen {
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The hot wallet pays for the gas that a token's move takes.
+    /// The hot wallet pays for the gas that a token's move takes, and as much again, since the price may rise meanwhile;
+    /// what is left is swept with the rest.
     TopUp { value: U256 },
     /// A token moves.
     Token { contract: Address, amount: U256 },
@@ -34,9 +35,10 @@ pub(super) fn next(seen: &Seen) -> Step {
     let cost = |gas: u64| U256::from(gas) * U256::from(seen.gas_price);
     if let Some((contract, amount)) = seen.tokens.iter().find(|(_, amount)| !amount.is_zero()) {
         let cost = cost(TOKEN_GAS);
-        return match cost.checked_sub(seen.coin) {
-            Some(missing) if !missing.is_zero() => Step::TopUp { value: missing },
-            _ => Step::Token { contract: *contract, amount: *amount },
+        return if seen.coin < cost {
+            Step::TopUp { value: cost * U256::from(2) - seen.coin }
+        } else {
+            Step::Token { contract: *contract, amount: *amount }
         };
     }
     let cost = cost(COIN_GAS);
@@ -58,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_token_waits_for_gas_and_then_moves() {
-        assert_eq!(next(&seen(400_000, 5)), Step::TopUp { value: U256::from(600_000) });
+        assert_eq!(next(&seen(400_000, 5)), Step::TopUp { value: U256::from(1_600_000) });
         assert_eq!(next(&seen(1_000_000, 5)), Step::Token { contract: Address::ZERO, amount: U256::from(5) });
     }
 
@@ -75,9 +77,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_wallet_is_emptied_in_at_most_three_steps(coin: u64, token: u64, price in 1u128..1_000_000_000) {
+        fn every_wallet_is_emptied_in_at_most_three_steps_also_when_the_price_doubles_once(
+            coin: u64,
+            token: u64,
+            price in 1u128..1_000_000_000,
+            rise in 0usize..4,
+        ) {
             let mut wallet = Seen { gas_price: price, ..seen(coin, token) };
-            for _ in 0..3 {
+            let mut price = price;
+            for step in 0..3 {
+                if step == rise {
+                    price *= 2;
+                    wallet.gas_price = price;
+                }
                 match next(&wallet) {
                     Step::TopUp { value } => wallet.coin += value,
                     Step::Token { amount, .. } => {

@@ -96,8 +96,7 @@ impl Teller {
         }
         let hot = self.books.vault().hot_address();
         self.know_wallet(hot).await?;
-        // Twice what is asked: prices rise by an eighth per block at most.
-        let gas_price = self.node.gas_price().await?.saturating_mul(2);
+        let gas_price = self.node.gas_price().await?;
         let mut tx = pool.begin().await?;
         if !db::hold_wallet(&mut tx, chain, hot).await? {
             return Ok(false);

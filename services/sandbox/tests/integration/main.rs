@@ -1,5 +1,7 @@
 //! The rehearsal exchange with a real chain, a real database and real orders.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod chain;
 mod freezes;
 mod orders;

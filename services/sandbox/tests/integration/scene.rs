@@ -154,6 +154,11 @@ impl Scene {
         self.running = Some(running);
     }
 
+    /// One more replica of the exchange, for as long as the answer is kept.
+    pub(crate) async fn replica(&self) -> impl Sized + use<> {
+        start(&self.config).await
+    }
+
     /// A client of the public contract with the certificate of somebody else.
     pub(crate) fn as_stranger(&self) -> ExchangeServiceClient<Peer> {
         let running = self.running.as_ref().expect("the exchange runs");
@@ -342,8 +347,11 @@ async fn deploy_token(anvil: &Anvil, owner: Address) -> Address {
     let supply = alloy::hex::encode(U256::from(ETHER).to_be_bytes::<32>());
     let data = format!("{}{supply}", bytecode["RehearsalToken"].as_str().unwrap());
     let transaction = anvil.rpc("eth_sendTransaction", json!([{"from": owner, "data": data}])).await.unwrap();
-    let receipt = anvil.rpc("eth_getTransactionReceipt", json!([transaction])).await.unwrap();
-    receipt["contractAddress"].as_str().unwrap().parse().unwrap()
+    eventually("the token is there", async || {
+        let receipt = anvil.rpc("eth_getTransactionReceipt", json!([transaction])).await.unwrap();
+        receipt["contractAddress"].as_str().map(|address| address.parse().unwrap())
+    })
+    .await
 }
 
 fn configuration(at: &Path, anvil: &Anvil, database: &str, token: Option<Address>) -> String {

@@ -1,11 +1,13 @@
 //! Restarts, outages, and who may call.
 
+use alloy::primitives::Address;
 use haetae_core::LegState;
 use haetae_wire::exchange::v1::{DescribeRequest, FollowRequest};
 use haetae_wire::sandbox::v1::{SetOutageRequest, WithdrawalOutcome};
+use time::Duration;
 use tonic::Code;
 
-use crate::police::Case;
+use crate::police::{Case, now};
 use crate::scene::{ETHER, Scene, coin, eventually};
 
 #[tokio::test]
@@ -40,11 +42,33 @@ async fn an_exchange_that_dies_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn two_replicas_credit_once_and_pay_once() {
+    let mut scene = Scene::new().await;
+    let _other = scene.replica().await;
+    let to = Address::repeat_byte(0x77);
+    let mut paid = 0;
+    for round in 1..=5 {
+        let (account, _) = scene.deposit("mallory", ETHER).await;
+        let case = Case { freeze_until: now() + Duration::HOUR, ..Case::now(&account, &coin()) };
+        assert_eq!(scene.freeze(&case, 1, ETHER / 2).await.state, LegState::FrozenFull);
+        assert_eq!(scene.release(&case, 2).await.state, LegState::Released);
+        assert_eq!(scene.withdraw("mallory", &coin(), ETHER, to).await.outcome(), WithdrawalOutcome::Paid, "{round}");
+        paid += ETHER;
+    }
+    eventually("everything is paid", async || (scene.coin_of(to).await == paid).then_some(())).await;
+    scene.mine(5).await;
+    scene.deposit("other", ETHER).await;
+    assert_eq!(scene.coin_of(to).await, paid);
+    assert_eq!(scene.balance("mallory", &coin()).await.total, "0");
+}
+
+#[tokio::test]
 async fn a_cursor_ahead_of_the_log_is_refused() {
     let mut scene = Scene::new().await;
     let described = scene.exchange.describe(DescribeRequest {}).await.unwrap().into_inner();
     let request = FollowRequest { log_id: described.log_id, epoch: described.epoch, after_sequence: 1 };
-    assert_eq!(scene.exchange.follow(request).await.unwrap_err().code(), Code::OutOfRange);
+    let refused = scene.exchange.follow(request).await.unwrap_err();
+    assert_eq!(haetae_mesh::explain(&refused).reason.as_deref(), Some("CURSOR_AHEAD"));
 }
 
 #[tokio::test]
@@ -80,4 +104,25 @@ async fn only_the_agencys_connector_may_call_the_contract() {
     let mut stranger = scene.as_stranger();
     assert_eq!(stranger.describe(DescribeRequest {}).await.unwrap_err().code(), Code::PermissionDenied);
     assert!(scene.exchange.describe(DescribeRequest {}).await.is_ok());
+}
+
+#[tokio::test]
+async fn zz_latency() {
+    let mut scene = Scene::new().await;
+    let account = scene.open_account("mallory").await;
+    let (mut q, mut f) = (Vec::new(), Vec::new());
+    for _ in 0..30 {
+        let case = Case::now(&account, &coin());
+        let order = scene.police.sign(&case, &case.question(1)).await;
+        let t = std::time::Instant::now();
+        scene.submit_bytes(&order).await;
+        q.push(t.elapsed());
+        let order = scene.police.sign(&case, &case.freeze(1, ETHER)).await;
+        let t = std::time::Instant::now();
+        scene.submit_bytes(&order).await;
+        f.push(t.elapsed());
+    }
+    q.sort();
+    f.sort();
+    eprintln!("LAT confirm p50 {:?} p90 {:?}; freeze p50 {:?} p90 {:?}", q[15], q[27], f[15], f[27]);
 }
