@@ -12,4 +12,4 @@ use std::sync::LazyLock;
 use sqlx::migrate::Migrator;
 
 /// The service's own tables.
-pub(crate) static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| sqlx::migrate!("./migrations"));
+pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| sqlx::migrate!("./migrations"));

@@ -96,15 +96,22 @@ impl Evm {
     async fn keep_polling(&self, newest: &watch::Sender<Option<BlockRef>>, every: Duration) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut before = None;
         loop {
             ticks.tick().await;
             match self.newest().await {
                 Ok(at) => {
                     newest.send_if_modified(|known| {
-                        let news = *known != Some(at);
-                        *known = Some(at);
+                        // An answer may have been overtaken by the subscription on its way; a chain that really became
+                        // shorter is so the next time as well.
+                        let overtaken = known.is_some_and(|known| at.number < known.number) && before != Some(at);
+                        let news = *known != Some(at) && !overtaken;
+                        if news {
+                            *known = Some(at);
+                        }
                         news
                     });
+                    before = Some(at);
                 }
                 Err(error) => tracing::debug!(error = format!("{error:#}"), "no newest block"),
             }

@@ -34,4 +34,5 @@ mod watched;
 mod worker;
 
 pub use config::{ChainConfig, Config, KeysConfig, NodeConfig, QuestionsConfig};
-pub use worker::run;
+pub use db::MIGRATOR;
+pub use worker::{Tracking, run};

@@ -11,6 +11,9 @@ use haetae_core::{
 
 use crate::knowledge::{Holder, Standing};
 
+/// How far the clock of the service that grants may be ahead.
+const SKEW: Duration = Duration::from_secs(5);
+
 /// Who wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asker {
@@ -235,7 +238,9 @@ impl Question {
         now: Moment,
         pace: &Pace,
     ) -> Result<Order, Vec<Breach>> {
-        let now = micros(now);
+        // Between two machines' clocks, what was just granted may not have begun yet.
+        let ahead = authorisation.valid_from - now;
+        let now = if ahead.is_positive() && ahead <= SKEW { authorisation.valid_from } else { micros(now) };
         let order = Order {
             recipient: self.exchange.clone(),
             leg: self.leg,

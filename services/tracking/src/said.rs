@@ -94,6 +94,7 @@ impl Change {
 
 impl Said {
     /// Something was said that was not taken back.
+    #[cfg(test)]
     pub(crate) fn stands(&self) -> bool {
         self.end.is_some()
             || self.hop.as_ref().is_some_and(|hop| hop.finality != Finality::Retracted)

@@ -5,21 +5,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use haetae_core::ChainId;
-use haetae_ledger::Log;
+use haetae_core::{ChainId, ExchangeId};
+use haetae_ledger::{Handler, Log};
 use haetae_mesh::Boot;
 use haetae_seal::dsse::SigningKey;
 use haetae_service::{Assembly, logs};
 use haetae_wire::keys::Keyring;
 use haetae_wire::registry::Registry;
 use haetae_wire::tracking::v1::{
-    tracking_log_service_server::TrackingLogServiceServer, tracking_service_server::TrackingServiceServer,
+    tracking_log_service_server::TrackingLogServiceServer,
+    tracking_service_server::{TrackingService, TrackingServiceServer},
 };
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
 use crate::api::Api;
 use crate::config::{ChainConfig, Config};
-use crate::db;
+use crate::db::MIGRATOR;
 use crate::evm::{Evm, Nodes};
 use crate::intake::Intake;
 use crate::reader::Reader;
@@ -31,50 +34,87 @@ use crate::voice::Voice;
 /// # Errors
 /// When it cannot start, or stops by itself.
 pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
-    let config = boot.config().clone();
-    let registry = Registry::load(&config.registry)?;
-    let mut assembly = Assembly::open("tracking", &boot, &db::MIGRATOR).await?;
-    let voice = Arc::new(voice(&config, &registry, assembly.log.clone())?);
+    let registry = Registry::load(&boot.config().registry)?;
+    let mut assembly = Assembly::open("tracking", &boot, &MIGRATOR).await?;
+    let tracking = Tracking::new(boot.config().clone(), &registry, assembly.log.clone())?;
 
-    let chains = chains(&config)?;
-    let intake =
-        Intake { voice: Arc::clone(&voice), chains: chains.iter().map(|(chain, _)| chain.clone()).collect() };
-    assembly.follow("intake", logs::intake(boot.peer("intake")?), registry.log_verifier("intake"), intake)?;
+    let intake = logs::intake(boot.peer("intake")?);
+    assembly.follow("intake", intake, registry.log_verifier("intake"), tracking.of_intake())?;
     for exchange in registry.exchanges() {
         let name = format!("connector/{}", exchange.id);
         let connector = logs::connector(boot.peer(&format!("connector-{}", exchange.id))?);
-        let answers = Answers { exchange: exchange.id.clone(), voice: Arc::clone(&voice) };
-        assembly.follow(&name, connector, registry.log_verifier(&name), answers)?;
+        let handler = tracking.of_connector(&exchange.id);
+        assembly.follow(&name, connector, registry.log_verifier(&name), handler)?;
     }
-    for (chain, config) in chains {
-        let source = Arc::new(Evm::new(Nodes::new(&config.nodes)?));
-        let reader = Reader::new(chain, config, source, Arc::clone(&voice));
-        assembly.spawn(|cancel| reader.run(cancel));
-    }
-    assembly.spawn(|cancel| timers::run(voice, cancel));
-
     let server = boot
         .server()
-        .add(TrackingServiceServer::new(Api { pool: assembly.pool.clone() }))
+        .add(TrackingServiceServer::new(tracking.api()))
         .add(TrackingLogServiceServer::new(logs::TrackingLog(assembly.log.clone())));
+    assembly.spawn(|cancel| tracking.run(cancel));
     assembly.serve(server).await
 }
 
-fn voice(config: &Config, registry: &Registry, log: Log) -> anyhow::Result<Voice> {
-    Ok(Voice {
-        log,
-        arrive: signing_key(&config.keys.arrive)?,
-        confirm: signing_key(&config.keys.confirm)?,
-        keyring: Keyring::from_registry(registry),
-        pace: config.questions.pace(),
-    })
+/// The service's own work, apart from how it is reached and how it reaches others.
+#[derive(Debug)]
+pub struct Tracking {
+    voice: Arc<Voice>,
+    chains: Vec<(ChainId, ChainConfig)>,
+}
+
+impl Tracking {
+    /// Reads keys; its tables ([`MIGRATOR`](crate::MIGRATOR)) and its log are there already.
+    ///
+    /// # Errors
+    /// When a key or a chain's name cannot be read.
+    pub fn new(config: Config, registry: &Registry, log: Log) -> anyhow::Result<Self> {
+        let voice = Voice {
+            log,
+            arrive: signing_key(&config.keys.arrive)?,
+            confirm: signing_key(&config.keys.confirm)?,
+            keyring: Keyring::from_registry(registry),
+            pace: config.questions.pace(),
+        };
+        let chains =
+            config.chains.into_iter().map(|chain| Ok((chain.id.parse()?, chain))).collect::<anyhow::Result<_>>()?;
+        Ok(Self { voice: Arc::new(voice), chains })
+    }
+
+    /// What is done about intake's log.
+    pub fn of_intake(&self) -> impl Handler + use<> {
+        let chains = self.chains.iter().map(|(chain, _)| chain.clone()).collect();
+        Intake { voice: Arc::clone(&self.voice), chains }
+    }
+
+    /// What is done about the log of an exchange's connector.
+    pub fn of_connector(&self, exchange: &ExchangeId) -> impl Handler + use<> {
+        Answers { exchange: exchange.clone(), voice: Arc::clone(&self.voice) }
+    }
+
+    /// Answers to questions.
+    pub fn api(&self) -> impl TrackingService + Clone + use<> {
+        Api { pool: self.voice.log.pool().clone() }
+    }
+
+    /// Reads the chains, asks again, and ends watches, until cancelled.
+    ///
+    /// # Errors
+    /// When a chain's nodes cannot be called at all, or a task panicked.
+    pub async fn run(self, cancel: CancellationToken) -> anyhow::Result<()> {
+        let mut tasks = JoinSet::new();
+        for (chain, config) in self.chains {
+            let source = Arc::new(Evm::new(Nodes::new(&config.nodes)?));
+            let reader = Reader::new(chain, config, source, Arc::clone(&self.voice));
+            tasks.spawn(reader.run(cancel.clone()));
+        }
+        tasks.spawn(timers::run(self.voice, cancel));
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a task panicked")??;
+        }
+        Ok(())
+    }
 }
 
 fn signing_key(file: &Path) -> anyhow::Result<SigningKey> {
     let pem = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     SigningKey::from_pkcs8_pem(&pem).with_context(|| file.display().to_string())
-}
-
-fn chains(config: &Config) -> anyhow::Result<Vec<(ChainId, ChainConfig)>> {
-    config.chains.iter().map(|chain| Ok((chain.id.parse()?, chain.clone()))).collect()
 }

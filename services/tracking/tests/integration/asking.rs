@@ -1,0 +1,134 @@
+//! Questions to exchanges, and what comes of their answers.
+
+use std::time::Duration;
+
+use haetae_core::{ConfirmationAnswer, ExchangeId};
+use haetae_tracking::QuestionsConfig;
+use haetae_wire::connector::v1::{ExchangeUnavailable, OrderUndelivered};
+use haetae_wire::tracking::v1 as wire;
+use haetae_wire::tracking::v1::tracking_service_server::TrackingService;
+use prost::Message;
+use tonic::Request;
+
+use crate::mesh::{Mesh, Replica, WatchOf, eventually};
+
+fn hasty() -> QuestionsConfig {
+    QuestionsConfig { valid_for_ms: 1_000, ask_again_after_ms: 100, slowest_ms: 400 }
+}
+
+async fn confirmation(replica: &Replica, request: haetae_core::RequestId) -> Option<wire::Confirmation> {
+    let request = wire::GetConfirmationRequest { request_id: request.to_string() };
+    replica.api().get_confirmation(Request::new(request)).await.ok()?.into_inner().confirmation
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirm_address_request_is_answered_with_the_exchanges_own_statements() {
+    let mesh = Mesh::start().await;
+    let replica = mesh.replica().await;
+    let account = mesh.chain.account(1);
+    let request = mesh.ask_about(&account).await;
+    mesh.answer("upbit", &account, ConfirmationAnswer::NotHeld).await;
+    mesh.answer("bithumb", &account, ConfirmationAnswer::Held).await;
+    eventually("it is concluded", async || {
+        confirmation(&replica, request).await.is_some_and(|c| {
+            c.conclusion() == wire::Conclusion::Held && c.lines.iter().all(|line| !line.statement.is_empty())
+        })
+    })
+    .await;
+    let lines = confirmation(&replica, request).await.unwrap().lines;
+    let answers: Vec<_> = lines.iter().map(|line| (line.exchange.as_str(), line.answer())).collect();
+    assert_eq!(answers, [("bithumb", wire::Answer::Held), ("upbit", wire::Answer::NotHeld)]);
+    let statement = &lines[0].statement;
+    let receipt =
+        haetae_wire::signed::open_receipt(statement, &mesh.keyring, &"bithumb".parse().unwrap(), None).unwrap();
+    assert_eq!(receipt.report.confirmation.unwrap().answer, ConfirmationAnswer::Held);
+
+    let said = mesh.said().await;
+    let answered: Vec<wire::ConfirmationAnswered> =
+        said.iter().filter(|said| said.kind == "confirmation-answered").map(crate::mesh::Said::read).collect();
+    assert_eq!(answered.len(), 2);
+    assert!(answered.iter().all(|answered| answered.request_id == request.to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_the_exchange_did_not_sign_is_not_heard() {
+    let mesh = Mesh::start().await;
+    let replica = mesh.replica().await;
+    let account = mesh.chain.account(1);
+    let request = mesh.ask_about(&account).await;
+    mesh.forge("upbit", &account, ConfirmationAnswer::Held).await;
+    mesh.answer("upbit", &account, ConfirmationAnswer::NotHeld).await;
+    eventually("the true answer is heard", async || {
+        let lines = confirmation(&replica, request).await.map(|c| c.lines).unwrap_or_default();
+        lines.iter().any(|line| line.exchange == "upbit" && line.answer() == wire::Answer::NotHeld)
+    })
+    .await;
+    let said = mesh.said().await;
+    assert_eq!(said.iter().filter(|said| said.kind == "confirmation-answered").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_is_asked_again_as_the_next_revision_of_the_same_leg() {
+    let mesh = Mesh::with(hasty()).await;
+    let _replica = mesh.replica().await;
+    let account = mesh.chain.account(1);
+    mesh.ask_about(&account).await;
+    let (first, _) = mesh.asked("upbit", &account, 1).await;
+    mesh.answer("upbit", &account, ConfirmationAnswer::Unknown).await;
+    let (second, _) = mesh.asked("upbit", &account, 2).await;
+    assert_eq!((first.leg, first.target), (second.leg, second.target));
+    assert!(second.issued_at - first.issued_at >= time::Duration::milliseconds(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_in_time_is_shown_as_such_and_asked_again_when_the_order_has_expired() {
+    let mesh = Mesh::with(hasty()).await;
+    let replica = mesh.replica().await;
+    let account = mesh.chain.account(1);
+    let request = mesh.ask_about(&account).await;
+    let exchange: ExchangeId = "upbit".parse().unwrap();
+    let (first, _) = mesh.asked("upbit", &account, 1).await;
+    let fact = ExchangeUnavailable {
+        exchange: exchange.to_string(),
+        leg_id: first.leg.to_string(),
+        revision: 1,
+        since: None,
+    };
+    mesh.tell(&exchange, "unavailable", first.leg, fact.encode_to_vec()).await;
+    eventually("it is shown", async || {
+        confirmation(&replica, request).await.is_some_and(|c| {
+            c.conclusion() == wire::Conclusion::Open
+                && c.lines.iter().any(|line| line.answer() == wire::Answer::Unavailable)
+        })
+    })
+    .await;
+    let (second, _) = mesh.asked("upbit", &account, 2).await;
+    assert!(second.issued_at >= first.expires_at);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_expired_undelivered_is_issued_again() {
+    let mesh = Mesh::with(hasty()).await;
+    let _replica = mesh.replica().await;
+    let account = mesh.chain.account(1);
+    mesh.ask_about(&account).await;
+    let exchange: ExchangeId = "upbit".parse().unwrap();
+    let (first, _) = mesh.asked("upbit", &account, 1).await;
+    let fact = OrderUndelivered { exchange: exchange.to_string(), leg_id: first.leg.to_string(), revision: 1 };
+    mesh.tell(&exchange, "undelivered", first.leg, fact.encode_to_vec()).await;
+    mesh.asked("upbit", &account, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_with_its_period_and_finds_nothing_more() {
+    let mesh = Mesh::start().await;
+    let replica = mesh.replica().await;
+    let watch = mesh.watch(&WatchOf { period: Duration::from_secs(1), ..WatchOf::coins(0, 1_000) }).await;
+    eventually("it ended", async || mesh.stream(watch).await.iter().any(|said| said.kind == "watch-ended")).await;
+    mesh.chain.pay(0, 1, 500).await;
+    mesh.caught_up().await;
+    assert!(mesh.stream(watch).await.iter().all(|said| said.kind != "hop"));
+    let request = wire::GetWatchRequest { watch_id: watch.to_string() };
+    let shown = replica.api().get_watch(Request::new(request)).await.unwrap().into_inner().watch.unwrap();
+    assert_eq!(shown.state(), wire::WatchState::Ended);
+}

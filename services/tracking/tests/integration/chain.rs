@@ -1,0 +1,106 @@
+//! A node, and money that moves on it.
+
+use alloy_primitives::{Address, U256, keccak256};
+use haetae_core::{Account, Asset, ChainId};
+use haetae_testkit::anvil::{Anvil, AnvilOptions};
+use serde_json::{Value, json};
+
+/// Runtime code that emits `Transfer(caller, first word, second word)` whatever it is called with, behind nine bytes that
+/// deploy it.
+const TOKEN: &str = concat!(
+    "60318060093d393df3",
+    "602035600052600035337f",
+    "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef",
+    "60206000a300"
+);
+
+pub struct Chain {
+    pub anvil: Anvil,
+    pub accounts: Vec<Address>,
+    pub token: Address,
+}
+
+impl Chain {
+    /// A block for each transaction, and a token.
+    pub async fn start() -> Self {
+        let anvil = Anvil::start(AnvilOptions::default()).await.unwrap();
+        let accounts = anvil.rpc("eth_accounts", json!([])).await.unwrap();
+        let accounts: Vec<Address> = serde_json::from_value(accounts).unwrap();
+        let deploy = json!([{"from": accounts[9], "data": format!("0x{}", deployable())}]);
+        let hash = anvil.rpc("eth_sendTransaction", deploy).await.unwrap();
+        let receipt = anvil.rpc("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+        let token = serde_json::from_value(receipt["contractAddress"].clone()).unwrap();
+        Self { anvil, accounts, token }
+    }
+
+    pub fn id() -> ChainId {
+        ChainId::evm(31_337)
+    }
+
+    pub fn account(&self, n: usize) -> Account {
+        Account::evm(Self::id(), self.accounts[n])
+    }
+
+    pub fn coin() -> Asset {
+        Asset::evm_native(Self::id())
+    }
+
+    pub fn token(&self) -> Asset {
+        Asset::erc20(Self::id(), self.token)
+    }
+
+    /// Gives the transaction's hash.
+    pub async fn pay(&self, from: usize, to: usize, amount: u64) -> String {
+        self.pay_to(from, self.accounts[to], amount).await
+    }
+
+    pub async fn pay_to(&self, from: usize, to: Address, amount: u64) -> String {
+        self.send(json!({"from": self.accounts[from], "to": to, "value": U256::from(amount)})).await
+    }
+
+    pub async fn pay_token(&self, from: usize, to: usize, amount: u64) -> String {
+        let mut data = self.accounts[to].into_word().to_vec();
+        data.extend(U256::from(amount).to_be_bytes::<32>());
+        let data = alloy_primitives::hex::encode_prefixed(data);
+        self.send(json!({"from": self.accounts[from], "to": self.token, "data": data, "gas": "0x20000"})).await
+    }
+
+    async fn send(&self, transaction: Value) -> String {
+        let hash = self.anvil.rpc("eth_sendTransaction", json!([transaction])).await.unwrap();
+        hash.as_str().unwrap().to_owned()
+    }
+
+    pub async fn mine(&self, blocks: u64) {
+        self.anvil.rpc("anvil_mine", json!([U256::from(blocks)])).await.unwrap();
+    }
+
+    /// Transactions wait from here on until a block is mined.
+    pub async fn automine(&self, on: bool) {
+        self.anvil.rpc("evm_setAutomine", json!([on])).await.unwrap();
+    }
+
+    pub async fn number(&self) -> u64 {
+        let number = self.anvil.rpc("eth_blockNumber", json!([])).await.unwrap();
+        serde_json::from_value::<U256>(number).unwrap().to()
+    }
+
+    /// The last blocks are replaced by as many empty ones.
+    pub async fn reorg(&self, depth: u64) {
+        self.anvil.rpc("anvil_reorg", json!([depth, []])).await.unwrap();
+    }
+
+    /// A transaction as it was signed, to be sent again.
+    pub async fn raw(&self, hash: &str) -> Value {
+        self.anvil.rpc("eth_getRawTransactionByHash", json!([hash])).await.unwrap()
+    }
+
+    pub async fn send_raw(&self, raw: Value) -> String {
+        let hash = self.anvil.rpc("eth_sendRawTransaction", json!([raw])).await.unwrap();
+        hash.as_str().unwrap().to_owned()
+    }
+}
+
+fn deployable() -> String {
+    assert_eq!(keccak256("Transfer(address,address,uint256)").to_string(), format!("0x{}", &TOKEN[40..104]));
+    TOKEN.to_owned()
+}

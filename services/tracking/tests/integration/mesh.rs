@@ -1,0 +1,494 @@
+//! Tracking's neighbours: intake's log, the exchanges' connectors' logs, and keys; and replicas of tracking itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use haetae_core::{
+    Account, Act, Amount, Asset, Authorisation, AuthorisationId, Budgets, CaseRef, Confidentiality, Confirmation,
+    ConfirmationAnswer, DecisionRole, ExchangeId, LegId, LegReport, LegState, Moment, Officer, Order, OrderKind, Receipt,
+    RequestId, Subject, Target, WalletRole, WatchId, micros,
+};
+use haetae_ledger::{Doorbell, Expected, Follower, Log, LogConfig, NewEntry, Sealer};
+use haetae_seal::checkpoint::LogKey;
+use haetae_seal::dsse::{Algorithm, SigningKey};
+use haetae_testkit::postgres::TestDb;
+use haetae_tracking::{ChainConfig, Config, KeysConfig, NodeConfig, QuestionsConfig, Tracking};
+use haetae_wire::convert::{asset_amounts, timestamp};
+use haetae_wire::connector::v1::ReceiptReceived;
+use haetae_wire::intake::v1 as intake;
+use haetae_wire::keys::Keyring;
+use haetae_wire::registry::Registry;
+use haetae_wire::signed::{open_order_envelope, order_identity, sign_authorisation, sign_receipt};
+use prost::Message;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::chain::Chain;
+
+pub const EXCHANGES: [&str; 2] = ["bithumb", "upbit"];
+
+/// A log in a database of its own.
+pub struct House {
+    db: TestDb,
+    pub log: Log,
+    pem: String,
+    origin: String,
+}
+
+impl House {
+    async fn new(db: TestDb, origin: &str) -> Self {
+        let pem = LogKey::generate().to_pkcs8_pem().to_string();
+        let log = open(&db.pool, origin, &pem).await;
+        Self { db, log, pem, origin: origin.to_owned() }
+    }
+
+    async fn append(&self, entry: NewEntry) {
+        self.append_all(vec![entry]).await;
+    }
+
+    async fn append_all(&self, entries: Vec<NewEntry>) {
+        let mut tx = self.log.begin().await.unwrap();
+        self.log.append_all(&mut tx, entries).await.unwrap();
+        self.log.commit(tx).await.unwrap();
+    }
+}
+
+async fn open(pool: &PgPool, origin: &str, pem: &str) -> Log {
+    let key = LogKey::from_pkcs8_pem(pem).unwrap();
+    let config = LogConfig { origin: origin.to_owned(), key, drain: CancellationToken::new() };
+    Log::open(pool.clone(), config, Doorbell::local()).await.unwrap()
+}
+
+pub struct Mesh {
+    pub chain: Chain,
+    pub tracking: House,
+    intake: House,
+    connectors: BTreeMap<ExchangeId, House>,
+    authorise: SigningKey,
+    exchange_keys: BTreeMap<ExchangeId, SigningKey>,
+    pub registry: Registry,
+    pub keyring: Keyring,
+    config: Config,
+    _keys: tempfile::TempDir,
+}
+
+/// A replica of tracking; it ends as if killed when this is dropped.
+pub struct Replica {
+    tracking: Tracking,
+    _tasks: JoinSet<()>,
+}
+
+impl Replica {
+    pub fn api(&self) -> impl haetae_wire::tracking::v1::tracking_service_server::TrackingService + use<> {
+        self.tracking.api()
+    }
+}
+
+/// What a watch is to be.
+pub struct WatchOf {
+    pub root: usize,
+    pub stolen: BTreeMap<Asset, Amount>,
+    pub limits: intake::WatchLimits,
+    pub period: Duration,
+}
+
+impl WatchOf {
+    pub fn coins(root: usize, stolen: u64) -> Self {
+        Self {
+            root,
+            stolen: BTreeMap::from([(Chain::coin(), Amount::from(stolen))]),
+            limits: intake::WatchLimits {
+                max_hops: 10,
+                dust: asset_amounts(&BTreeMap::from([(Chain::coin(), Amount::from(10u64))])),
+                max_addresses: 50,
+                max_questions: 100,
+                max_degree: 1_000,
+            },
+            period: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// One entry of tracking's log.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub kind: String,
+    pub stream: String,
+    pub audience: Option<String>,
+    pub payload: Vec<u8>,
+}
+
+impl Said {
+    pub fn read<M: Message + Default>(&self) -> M {
+        M::decode(self.payload.as_slice()).unwrap()
+    }
+}
+
+impl Mesh {
+    pub async fn start() -> Self {
+        Self::with(QuestionsConfig::default()).await
+    }
+
+    pub async fn with(questions: QuestionsConfig) -> Self {
+        let ledger = async || TestDb::migrated(&haetae_ledger::MIGRATOR).await.unwrap();
+        let chain = Chain::start().await;
+        let tracking = House::new(tracking_database().await, "test/tracking").await;
+        let intake = House::new(ledger().await, "test/intake").await;
+        let mut connectors = BTreeMap::new();
+        for name in EXCHANGES {
+            connectors.insert(name.parse().unwrap(), House::new(ledger().await, &format!("test/connector/{name}")).await);
+        }
+        let key = || SigningKey::generate(Algorithm::Ed25519);
+        let (authorise, arrive, confirm) = (key(), key(), key());
+        let exchange_keys: BTreeMap<ExchangeId, SigningKey> = EXCHANGES
+            .into_iter()
+            .map(|name| (name.parse().unwrap(), SigningKey::generate(Algorithm::EcdsaP256Sha256)))
+            .collect();
+        let text = registry(&authorise, &arrive, &confirm, &exchange_keys);
+        let registry = Registry::parse(&text, Path::new("/nowhere")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, key: &SigningKey| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, &*key.to_pkcs8_pem()).unwrap();
+            path
+        };
+        let config = Config {
+            registry: folder.path().join("exchanges.toml"),
+            keys: KeysConfig { arrive: file("arrive.pem", &arrive), confirm: file("confirm.pem", &confirm) },
+            chains: vec![ChainConfig {
+                id: Chain::id().to_string(),
+                nodes: vec![NodeConfig { http: chain.anvil.http_url(), ws: Some(chain.anvil.ws_url()) }],
+                confirmations: 2,
+                max_reorg_depth: 64,
+                block_time_ms: 1_000,
+                poll_ms: 250,
+            }],
+            questions,
+        };
+        let keyring = Keyring::from_registry(&registry);
+        Self { chain, tracking, intake, connectors, authorise, exchange_keys, registry, keyring, config, _keys: folder }
+    }
+
+    /// Starts a replica and waits until the chain is being read.
+    pub async fn replica(&self) -> Replica {
+        let log = open(&self.tracking.db.pool, &self.tracking.origin, &self.tracking.pem).await;
+        let tracking = || Tracking::new(self.config.clone(), &self.registry, log.clone()).unwrap();
+        let (working, asked) = (tracking(), tracking());
+        let mut tasks = JoinSet::new();
+        let cancel = CancellationToken::new();
+        let mut followers = vec![self.follower("intake", &self.intake, working.of_intake(), &log)];
+        for (exchange, connector) in &self.connectors {
+            let handler = working.of_connector(exchange);
+            followers.push(self.follower(&format!("connector/{exchange}"), connector, handler, &log));
+        }
+        for follower in followers {
+            let cancel = cancel.clone();
+            tasks.spawn(async move { follower.run(cancel).await.unwrap() });
+        }
+        let sealer = Sealer::new(log.clone());
+        let stop = cancel.clone();
+        tasks.spawn(async move { sealer.run(stop).await });
+        tasks.spawn(async move { working.run(cancel).await.unwrap() });
+        eventually("the chain is read", async || self.head().await.is_some()).await;
+        Replica { tracking: asked, _tasks: tasks }
+    }
+
+    fn follower(&self, name: &str, of: &House, handler: impl haetae_ledger::Handler + 'static, log: &Log) -> Follower {
+        let (name, verifier) = (format!("tracking<-{name}"), of.log.verifier().clone());
+        Follower::new(self.tracking.db.pool.clone(), name, of.log.clone(), verifier, handler).appending_to(log.clone())
+    }
+
+    /// The last block that was read.
+    pub async fn head(&self) -> Option<u64> {
+        let number: Option<i64> = sqlx::query_scalar("select number from chain_head")
+            .fetch_optional(&self.tracking.db.pool)
+            .await
+            .unwrap();
+        number.map(|number| u64::try_from(number).unwrap())
+    }
+
+    /// Waits until everything on the chain was read.
+    pub async fn caught_up(&self) {
+        let target = self.chain.number().await;
+        eventually("the chain was read", async || self.head().await.is_some_and(|head| head >= target)).await;
+    }
+
+    /// People approve a watch.
+    pub async fn grant_watch(&self, of: &WatchOf) -> WatchId {
+        let watch = WatchId(Uuid::new_v4());
+        let root = Target::account(self.chain.account(of.root));
+        let content = intake::request_content::Kind::Watch(intake::Watch {
+            root: Some((&root).into()),
+            stolen: asset_amounts(&of.stolen),
+            period: None,
+            limits: Some(of.limits.clone()),
+            standing_freeze: None,
+        });
+        self.grant(content, Subject::Watch { watch, root }, Some((watch, Moment::now_utc() + of.period))).await;
+        watch
+    }
+
+    /// People approve a watch, and tracking takes it up.
+    pub async fn watch(&self, of: &WatchOf) -> WatchId {
+        let watch = self.grant_watch(of).await;
+        eventually("the watch is active", async || self.stream(watch).await.iter().any(|s| s.kind == "watch-active")).await;
+        watch
+    }
+
+    /// People approve that exchanges are asked about an account.
+    pub async fn ask_about(&self, account: &Account) -> RequestId {
+        let target = Target::account(account.clone());
+        let kind = intake::ConfirmAddress { target: Some((&target).into()) };
+        let content = intake::request_content::Kind::ConfirmAddress(kind);
+        self.grant(content, Subject::Targets(BTreeSet::from([target])), None).await
+    }
+
+    async fn grant(
+        &self,
+        kind: intake::request_content::Kind,
+        subject: Subject,
+        watch: Option<(WatchId, Moment)>,
+    ) -> RequestId {
+        let request = RequestId(Uuid::new_v4());
+        let now = micros(Moment::now_utc());
+        let mut entries = Vec::new();
+        let mut references = Vec::new();
+        for exchange in self.connectors.keys() {
+            let authorisation = authorisation(request, exchange, subject.clone(), now);
+            references.push(intake::AuthorisationRef {
+                exchange: exchange.to_string(),
+                authorisation_id: authorisation.id.to_string(),
+            });
+            let envelope = sign_authorisation(&authorisation, &self.authorise);
+            let entry = entry("authorisation", &format!("request/{request}"), envelope);
+            entries.push(NewEntry { audience: Some(exchange.to_string()), ..entry });
+        }
+        let granted = intake::RequestGranted {
+            request_id: request.to_string(),
+            case: Some((&case()).into()),
+            content: Some(intake::RequestContent { kind: Some(kind), ..Default::default() }),
+            authorisations: references,
+            watch_id: watch.map(|(id, _)| id.to_string()).unwrap_or_default(),
+            granted_at: Some(timestamp(now)),
+            watch_until: watch.map(|(_, until)| timestamp(micros(until))),
+            freeze_until: None,
+        };
+        entries.push(entry("request-granted", &format!("request/{request}"), granted.encode_to_vec()));
+        self.intake.append_all(entries).await;
+        request
+    }
+
+    /// Everything tracking said, in the order of its log.
+    pub async fn said(&self) -> Vec<Said> {
+        let rows: Vec<(String, String, Option<String>, Vec<u8>)> = sqlx::query_as(
+            "select kind, stream, audience, payload from ledger.entry where position is not null order by position",
+        )
+        .fetch_all(&self.tracking.db.pool)
+        .await
+        .unwrap();
+        rows.into_iter().map(|(kind, stream, audience, payload)| Said { kind, stream, audience, payload }).collect()
+    }
+
+    /// What tracking said of a watch.
+    pub async fn stream(&self, watch: WatchId) -> Vec<Said> {
+        let stream = format!("watch/{watch}");
+        self.said().await.into_iter().filter(|said| said.stream == stream).collect()
+    }
+
+    /// What tracking said of a watch, by kind.
+    pub async fn of_kind<M: Message + Default>(&self, watch: WatchId, kind: &str) -> Vec<M> {
+        self.stream(watch).await.iter().filter(|said| said.kind == kind).map(Said::read).collect()
+    }
+
+    /// Questions to an exchange about an account, verified as the exchange would, oldest first.
+    pub async fn questions(&self, exchange: &str, account: &Account) -> Vec<(Order, Vec<u8>)> {
+        let said = self.said().await;
+        let to = said.into_iter().filter(|s| s.kind == "question" && s.audience.as_deref() == Some(exchange));
+        let opened = to.map(|s| (open_order_envelope(&s.payload, &self.keyring).unwrap().order, s.payload));
+        opened.filter(|(order, _)| order.target.account == *account).collect()
+    }
+
+    /// Waits for a question.
+    pub async fn asked(&self, exchange: &str, account: &Account, revision: u32) -> (Order, Vec<u8>) {
+        let mut found = None;
+        eventually("the exchange is asked", async || {
+            let questions = self.questions(exchange, account).await;
+            found = questions.into_iter().find(|(order, _)| order.revision.get() == revision);
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// An exchange answers the first question about an account.
+    pub async fn answer(&self, exchange: &str, account: &Account, answer: ConfirmationAnswer) {
+        let (order, envelope) = self.asked(exchange, account, 1).await;
+        let exchange: ExchangeId = exchange.parse().unwrap();
+        self.receipt(&exchange, &order, &envelope, answer, &self.exchange_keys[&exchange]).await;
+    }
+
+    /// An exchange's connector brings an answer that another's key has signed.
+    pub async fn forge(&self, exchange: &str, account: &Account, answer: ConfirmationAnswer) {
+        let (order, envelope) = self.asked(exchange, account, 1).await;
+        let exchange: ExchangeId = exchange.parse().unwrap();
+        let other = self.exchange_keys.iter().find(|(name, _)| **name != exchange).map(|(_, key)| key);
+        self.receipt(&exchange, &order, &envelope, answer, other.unwrap()).await;
+    }
+
+    async fn receipt(
+        &self,
+        exchange: &ExchangeId,
+        order: &Order,
+        envelope: &[u8],
+        answer: ConfirmationAnswer,
+        key: &SigningKey,
+    ) {
+        let now = micros(Moment::now_utc());
+        let held = answer == ConfirmationAnswer::Held;
+        let receipt = Receipt {
+            exchange: exchange.clone(),
+            report: LegReport {
+                leg: order.leg,
+                revision: order.revision,
+                order_sha256: order_identity(envelope),
+                state: LegState::Answered,
+                frozen: None,
+                refusal: None,
+                confirmation: Some(Confirmation {
+                    answer,
+                    as_of: now,
+                    wallets_searched: BTreeSet::from([WalletRole::CustomerDeposit]),
+                    wallet_role: held.then_some(WalletRole::CustomerDeposit),
+                }),
+                holder: None,
+            },
+            at: now,
+        };
+        let fact = ReceiptReceived {
+            exchange: exchange.to_string(),
+            leg_id: order.leg.to_string(),
+            revision: order.revision.get(),
+            order_sha256: order_identity(envelope).to_vec(),
+            receipt: sign_receipt(&receipt, key),
+        };
+        self.tell(exchange, "receipt", order.leg, fact.encode_to_vec()).await;
+    }
+
+    /// A connector says something about a leg.
+    pub async fn tell(&self, exchange: &ExchangeId, kind: &'static str, leg: LegId, payload: Vec<u8>) {
+        self.connectors[exchange].append(entry(kind, &format!("leg/{leg}"), payload)).await;
+    }
+}
+
+/// Tracking's tables and the ledger's, made once and copied for each test.
+async fn tracking_database() -> TestDb {
+    let mut key = b"tracking".to_vec();
+    for migration in haetae_ledger::MIGRATOR.iter().chain(haetae_tracking::MIGRATOR.iter()) {
+        key.extend_from_slice(&migration.checksum);
+    }
+    TestDb::prepared(&key, async |pool| {
+        haetae_ledger::migrate(&pool).await?;
+        Ok(haetae_tracking::MIGRATOR.run(&pool).await?)
+    })
+    .await
+    .unwrap()
+}
+
+fn entry(kind: &'static str, subject: &str, payload: Vec<u8>) -> NewEntry {
+    NewEntry {
+        stream: subject.to_owned(),
+        expected: Expected::Any,
+        kind,
+        subject: subject.to_owned(),
+        actor: "service:test".to_owned(),
+        audience: None,
+        payload,
+        time: Moment::now_utc(),
+    }
+}
+
+fn case() -> CaseRef {
+    CaseRef {
+        agency: "knp".parse().unwrap(),
+        unit: "cyber".parse().unwrap(),
+        number: "2026-cyber-00412".to_owned(),
+    }
+}
+
+fn authorisation(request: RequestId, exchange: &ExchangeId, subject: Subject, now: Moment) -> Authorisation {
+    let id = AuthorisationId(Uuid::new_v4());
+    let decision = |role, person: &str| haetae_core::Decision { role, person: person.parse().unwrap(), at: now };
+    Authorisation {
+        id,
+        act: Act::Grant,
+        line: id,
+        amendment: 1,
+        exchange: exchange.clone(),
+        request,
+        case: case(),
+        ground: haetae_core::LegalGround {
+            basis: "warrant".to_owned(),
+            citation: "Criminal Procedure Act, art. 215".to_owned(),
+            document: Some(haetae_core::Document {
+                number: "2026-1".to_owned(),
+                issuer: "Seoul Central District Court".to_owned(),
+                issued_at: now,
+                valid_until: now + time::Duration::days(7),
+                sha256: [7; 32],
+            }),
+            ratify_by: None,
+        },
+        permitted: BTreeSet::from([OrderKind::ConfirmAddress]),
+        subject,
+        caps: BTreeMap::new(),
+        valid_from: now - time::Duration::MINUTE,
+        valid_until: now + time::Duration::days(7),
+        freeze_until: None,
+        confidentiality: Confidentiality::Deferred { ground: "flight".to_owned(), notice_due: now + time::Duration::DAY },
+        officer: Officer {
+            name: "Hong Gildong".to_owned(),
+            title: "Inspector".to_owned(),
+            address: "Seoul".to_owned(),
+            email: "officer@police.example".to_owned(),
+            phone: "02-000-0000".to_owned(),
+        },
+        decisions: vec![decision(DecisionRole::Requested, "p-1"), decision(DecisionRole::Approved, "p-2")],
+        issued_at: now,
+        budgets: Budgets { max_questions: 100, max_legs_per_hour: 0 },
+    }
+}
+
+fn registry(
+    authorise: &SigningKey,
+    arrive: &SigningKey,
+    confirm: &SigningKey,
+    exchanges: &BTreeMap<ExchangeId, SigningKey>,
+) -> String {
+    let pem = |key: &SigningKey| format!("'''\n{}'''", key.public_key().to_spki_pem());
+    let mut text = "[agency]\n".to_owned();
+    for (purpose, key) in [("authorise", authorise), ("arrive", arrive), ("confirm", confirm)] {
+        text += &format!("[[agency.key]]\npurpose = \"{purpose}\"\npublic_key = {}\n", pem(key));
+    }
+    for (exchange, key) in exchanges {
+        text += &format!(
+            "[[exchange]]\nid = \"{exchange}\"\ndisplay_name = \"{exchange}\"\n\
+             endpoints = [\"https://{exchange}.example\"]\nserver_name = \"{exchange}.example\"\nca = \"ca.pem\"\n\
+             confirm_within = \"500ms\"\nfreeze_within = \"2s\"\nchains = [\"eip155:31337\"]\n\
+             [[exchange.key]]\npublic_key = {}\n",
+            pem(key)
+        );
+    }
+    text
+}
+
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
