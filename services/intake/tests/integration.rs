@@ -1,4 +1,5 @@
 //! Two replicas as processes, called over mutual TLS with persons' tokens.
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set fails its test")]
 
 use std::{
     fs,
