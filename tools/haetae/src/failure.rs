@@ -1,7 +1,7 @@
 //! What went wrong, what it means and what to do about it; and the exit code that programs branch on.
 
 use haetae_core::{Reason, Violation};
-use haetae_mesh::{Explained, explain};
+use haetae_mesh::{Explained, explain, refusal};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -15,6 +15,10 @@ pub(crate) mod exit {
     pub(crate) const NOT_FOUND: u8 = 3;
     pub(crate) const UNAVAILABLE: u8 = 4;
 }
+
+/// What the person can do himself about [`refusal::reason::PEER_UNREACHABLE`].
+const UNREACHABLE: &str = "Where it is the service that the profile names: check its endpoints, server_name and certificates there; \
+                           -v shows why each connection failed.";
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -98,6 +102,8 @@ impl Failure {
             Kind::OutOfTime(_) => exit::UNAVAILABLE,
             Kind::Refused(explained) => match explained.code {
                 Code::NotFound => exit::NOT_FOUND,
+                // Waiting makes no message smaller.
+                _ if explained.reason.as_deref() == Some(refusal::reason::MESSAGE_TOO_LARGE) => exit::FAILED,
                 Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled => {
                     exit::UNAVAILABLE
                 }
@@ -135,23 +141,9 @@ impl Failure {
 
     fn meaning(&self) -> Option<(&'static str, &'static str)> {
         let Kind::Refused(explained) = &self.kind else { return None };
-        let reason = explained.reason.as_deref().unwrap_or_default();
-        let known = Reason::ALL.iter().find(|known| known.name() == reason);
-        known.map(|known| (known.meaning(), known.remedy())).or(match reason {
-            "PEER_UNREACHABLE" => Some((
-                "No endpoint in the profile accepts a connection with these certificates.",
-                "Check the endpoints, server_name and certificates in the profile; -v shows why each connection failed.",
-            )),
-            "PEER_LOST" => Some((
-                "The connection broke while the call was under way; it may have been handled.",
-                "Repeat the same command, where it changes something with the same --request-id.",
-            )),
-            "DRAINING" => Some(("This replica is shutting down.", "Repeat the command; another replica will answer.")),
-            "MESSAGE_TOO_LARGE" => {
-                Some(("The request is larger than the server accepts.", "Split it into several requests."))
-            }
-            _ => None,
-        })
+        let reason = explained.reason.as_deref()?;
+        let known = Reason::ALL.iter().find(|known| known.name() == reason)?;
+        Some((known.meaning(), known.remedy()))
     }
 
     /// As people read it: the reason, every field at fault, the meaning, what to do.
@@ -209,7 +201,10 @@ impl Failure {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        Self::new(Kind::Refused(Box::new(explain(&status))))
+        let explained = explain(&status);
+        let unreachable = explained.reason.as_deref() == Some(refusal::reason::PEER_UNREACHABLE);
+        let failure = Self::new(Kind::Refused(Box::new(explained)));
+        if unreachable { failure.hint(UNREACHABLE) } else { failure }
     }
 }
 
@@ -265,6 +260,7 @@ mod tests {
             (Code::Unavailable, "PEER_UNREACHABLE", exit::UNAVAILABLE),
             (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", exit::UNAVAILABLE),
             (Code::ResourceExhausted, "RATE_LIMITED", exit::UNAVAILABLE),
+            (Code::ResourceExhausted, "MESSAGE_TOO_LARGE", exit::FAILED),
         ] {
             let failure = Failure::from(Status::from(refused(code, reason)));
             assert_eq!(failure.exit_code(), exit, "{reason}");
