@@ -32,9 +32,19 @@ impl Circuit {
         Self { failures, probe_at }
     }
 
+    /// When an attempt begins. Where the circuit is open this is the probe, and the next one has its time to wait.
+    pub(crate) fn attempted(self, now: Moment, threshold: Threshold) -> Self {
+        Self { probe_at: self.probe_at.map(|_| now + threshold.probe_every), ..self }
+    }
+
     /// True while attempts are made as orders come.
     pub(crate) fn is_closed(self) -> bool {
         self.probe_at.is_none()
+    }
+
+    /// When an open circuit is probed next.
+    pub(crate) fn probe_at(self) -> Option<Moment> {
+        self.probe_at
     }
 
     /// How many attempts may be made now, of those that could be.
@@ -68,6 +78,15 @@ mod tests {
         let open = after(5);
         assert_eq!(open.allows(Moment::UNIX_EPOCH, 10), 0);
         assert_eq!(open.allows(Moment::UNIX_EPOCH + THRESHOLD.probe_every, 10), 1);
+    }
+
+    #[test]
+    fn while_a_probe_is_under_way_nothing_else_is_sent() {
+        let due = Moment::UNIX_EPOCH + THRESHOLD.probe_every;
+        let probed = after(5).attempted(due, THRESHOLD);
+        assert_eq!(probed.allows(due, 10), 0);
+        assert_eq!(probed.allows(due + THRESHOLD.probe_every, 10), 1);
+        assert_eq!(Circuit::CLOSED.attempted(due, THRESHOLD), Circuit::CLOSED);
     }
 
     #[test]

@@ -24,10 +24,10 @@ pub struct Config {
     /// How far the exchange's clock may differ, in seconds: until then an expired order may still be taken there.
     #[serde(default = "clock_tolerance_seconds")]
     pub clock_tolerance_seconds: u32,
-    /// Attempts under way at once.
+    /// Attempts under way at once, of one replica.
     #[serde(default = "max_in_flight")]
     pub max_in_flight: usize,
-    /// Attempts per second at most, over all kinds.
+    /// Attempts per second at most, over all kinds, of one replica.
     #[serde(default = "max_per_second")]
     pub max_per_second: u32,
     /// The wait after an order's first failure, in milliseconds; it doubles from there.

@@ -4,10 +4,10 @@ use haetae_core::{LegId, Moment, RequestId};
 use sqlx::{FromRow, PgConnection, PgPool, migrate::Migrator};
 use uuid::Uuid;
 
-use crate::delivery::Wanted;
+use crate::delivery::{Settled, Wanted};
 
 /// The connector's own tables.
-pub(crate) static MIGRATOR: Migrator = sqlx::migrate!();
+pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// Postgres channel that says, at commit, that orders may be due.
 pub(crate) const DUE: &str = "haetae_connector_due";
@@ -53,7 +53,8 @@ pub(crate) struct Due {
     pub(crate) attempts: i64,
 }
 
-/// Takes an order in, and drops lower revisions of its leg that are still due. Read again, it changes nothing.
+/// Takes an order in, and drops lower revisions of its leg that are still due. Read again, it changes nothing; another
+/// order with the same leg and revision violates the table's uniqueness.
 pub(crate) async fn take_in(tx: &mut PgConnection, delivery: NewDelivery<'_>, now: Moment) -> sqlx::Result<()> {
     sqlx::query(
         "insert into delivery
@@ -62,7 +63,7 @@ pub(crate) async fn take_in(tx: &mut PgConnection, delivery: NewDelivery<'_>, no
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9,
              case when exists (select from delivery where leg_id = $2 and revision > $3)
                   then 'superseded' else 'due' end)
-         on conflict do nothing",
+         on conflict (order_sha256) do nothing",
     )
     .bind(delivery.order_sha256)
     .bind(delivery.leg.0)
@@ -85,17 +86,14 @@ pub(crate) async fn take_in(tx: &mut PgConnection, delivery: NewDelivery<'_>, no
     Ok(())
 }
 
-/// Takes up to `limit` due orders for an attempt that will be over at `until`: releases first, then freezes that no halt
-/// covers, then questions. Another replica takes none of them before then.
+/// Takes up to `limit` orders that are due for an attempt that will be over at `until`: releases first, then freezes
+/// that no halt covers, then questions. Nobody else takes them before then.
 pub(crate) async fn claim(pool: &PgPool, now: Moment, until: Moment, limit: i64) -> sqlx::Result<Vec<Due>> {
     sqlx::query_as(
-        "update delivery set attempts = attempts + 1, next_attempt_at = $2
+        "update delivery set attempts = attempts + 1, claimed_until = $2
          where order_sha256 in (
-             select order_sha256 from delivery d
-             where state = 'due' and next_attempt_at <= $1
-               and (wanted <> 'freeze' or not exists (
-                   select from halt h
-                   where h.agency is null or (h.agency = d.agency and h.case_number = d.case_number)))
+             select order_sha256 from sendable
+             where next_attempt_at <= $1 and (claimed_until is null or claimed_until <= $1)
              order by case wanted when 'release' then 0 when 'freeze' then 1 else 2 end, next_attempt_at
              limit $3
              for update skip locked)
@@ -108,31 +106,61 @@ pub(crate) async fn claim(pool: &PgPool, now: Moment, until: Moment, limit: i64)
     .await
 }
 
-/// Sets an order aside until its next attempt.
-pub(crate) async fn postpone(pool: &PgPool, order_sha256: &[u8], next: Moment) -> sqlx::Result<()> {
-    sqlx::query("update delivery set next_attempt_at = $2 where order_sha256 = $1 and state = 'due'")
-        .bind(order_sha256)
-        .bind(next)
-        .execute(pool)
-        .await?;
+/// When, after `now`, the next order becomes due or a claim runs out.
+pub(crate) async fn next_due(pool: &PgPool, now: Moment) -> sqlx::Result<Option<Moment>> {
+    sqlx::query_scalar(
+        "select min(greatest(next_attempt_at, claimed_until)) from sendable
+         where greatest(next_attempt_at, claimed_until) > $1",
+    )
+    .bind(now)
+    .fetch_one(pool)
+    .await
+}
+
+/// Sets an order aside until its next attempt, unless its claim has run out and somebody else has begun another.
+pub(crate) async fn postpone(pool: &PgPool, due: &Due, next: Moment) -> sqlx::Result<()> {
+    sqlx::query(
+        "update delivery set next_attempt_at = $3, claimed_until = null
+         where order_sha256 = $1 and attempts = $2 and state = 'due'",
+    )
+    .bind(&due.order_sha256)
+    .bind(due.attempts)
+    .bind(next)
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
-/// The exchange answers again: everything that waits is due at once.
+/// The exchange answers again: everything that waits is due at once. Attempts under way are not begun anew.
 pub(crate) async fn hurry(pool: &PgPool, now: Moment) -> sqlx::Result<()> {
-    sqlx::query("update delivery set next_attempt_at = $1 where state = 'due' and next_attempt_at > $1")
-        .bind(now)
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "with hurried as (
+             update delivery set next_attempt_at = $1 where state = 'due' and next_attempt_at > $1 returning 1)
+         select pg_notify($2, '') where exists (select from hurried)",
+    )
+    .bind(now)
+    .bind(DUE)
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
-/// An order is settled: `answered` or `undelivered`. False where another attempt has settled it before.
-pub(crate) async fn settle(tx: &mut PgConnection, order_sha256: &[u8], state: &str) -> sqlx::Result<bool> {
+/// Notes what was wrong with an order's answer. False where the same was noted before.
+pub(crate) async fn note_fault(tx: &mut PgConnection, order_sha256: &[u8], fault: &str) -> sqlx::Result<bool> {
+    let noted = sqlx::query("update delivery set fault = $2 where order_sha256 = $1 and fault is distinct from $2")
+        .bind(order_sha256)
+        .bind(fault)
+        .execute(tx)
+        .await?;
+    Ok(noted.rows_affected() == 1)
+}
+
+/// An order is settled. False where another attempt has settled it before.
+pub(crate) async fn settle(tx: &mut PgConnection, order_sha256: &[u8], state: Settled) -> sqlx::Result<bool> {
     let settled =
         sqlx::query("update delivery set state = $2 where order_sha256 = $1 and state in ('due', 'superseded')")
             .bind(order_sha256)
-            .bind(state)
+            .bind(state.as_str())
             .execute(tx)
             .await?;
     Ok(settled.rows_affected() == 1)
@@ -144,10 +172,30 @@ pub(crate) async fn answered_at(tx: &mut PgConnection, now: Moment) -> sqlx::Res
     Ok(())
 }
 
-/// Questions taken in before `before`, still due, of which the log has not said so yet; they are marked as said.
+/// What nothing has been said about yet although no answer has come.
+#[derive(FromRow)]
+pub(crate) struct Unsaid {
+    /// When the oldest such question was taken in.
+    pub(crate) question: Option<Moment>,
+    /// When the oldest such freeze or release was; freezes that a halt holds back are not missing an answer.
+    pub(crate) order: Option<Moment>,
+}
+
+/// Looks for what nothing has been said about yet.
+pub(crate) async fn unsaid(pool: &PgPool) -> sqlx::Result<Unsaid> {
+    sqlx::query_as(
+        "select min(taken_at) filter (where wanted = 'question' and unavailable_at is null) as question,
+                min(taken_at) filter (where wanted <> 'question' and overdue_at is null) as \"order\"
+         from sendable",
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// Questions taken in by `by`, still due, of which the log has not said so yet; they are marked as said.
 pub(crate) async fn overdue_questions(
     tx: &mut PgConnection,
-    before: Moment,
+    by: Moment,
     now: Moment,
 ) -> sqlx::Result<Vec<(Uuid, i64, Moment)>> {
     sqlx::query_as(
@@ -158,9 +206,26 @@ pub(crate) async fn overdue_questions(
              for update skip locked)
          returning leg_id, revision, taken_at",
     )
-    .bind(before)
+    .bind(by)
     .bind(now)
     .fetch_all(tx)
+    .await
+}
+
+/// Freezes and releases taken in by `by`, still to be sent, about which nobody was warned yet; they are marked so. Each
+/// with its leg, revision and what it wants.
+pub(crate) async fn overdue_orders(pool: &PgPool, by: Moment, now: Moment) -> sqlx::Result<Vec<(Uuid, i64, String)>> {
+    sqlx::query_as(
+        "update delivery set overdue_at = $2
+         where order_sha256 in (
+             select order_sha256 from sendable
+             where wanted <> 'question' and overdue_at is null and taken_at <= $1
+             for update skip locked)
+         returning leg_id, revision, wanted",
+    )
+    .bind(by)
+    .bind(now)
+    .fetch_all(pool)
     .await
 }
 
@@ -209,13 +274,22 @@ pub(crate) async fn lock_exchange_cursor(tx: &mut PgConnection) -> sqlx::Result<
 
 /// Moves the cursor.
 pub(crate) async fn move_exchange_cursor(tx: &mut PgConnection, to: &ExchangeCursor) -> sqlx::Result<()> {
-    sqlx::query("update exchange_cursor set log_id = $1, epoch = $2, sequence = $3")
+    sqlx::query("update exchange_cursor set log_id = $1, epoch = $2, sequence = $3, refused = null")
         .bind(&to.log_id)
         .bind(to.epoch)
         .bind(to.sequence)
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// Notes the event that cannot be read past. False where it was noted before.
+pub(crate) async fn refuse_event(tx: &mut PgConnection, sha256: &[u8]) -> sqlx::Result<bool> {
+    let noted = sqlx::query("update exchange_cursor set refused = $1 where refused is distinct from $1")
+        .bind(sha256)
+        .execute(tx)
+        .await?;
+    Ok(noted.rows_affected() == 1)
 }
 
 /// How the line is doing.

@@ -1,6 +1,13 @@
-//! Delivering orders, and saying so when a question is not answered in its time.
+//! Delivering orders: whose turn it is, one attempt at it, and what its answer leaves in the log.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use haetae_core::{LegId, Moment, micros};
@@ -11,16 +18,16 @@ use haetae_wire::{
         GetOrderRequest, SignedOrder, SignedReceipt, SubmitRequest, exchange_service_client::ExchangeServiceClient,
     },
     keys::Keyring,
-    signed::{OrderRef, open_receipt, order_identity},
+    signed::{OrderRef, StatementFault, open_receipt, order_identity},
 };
 use opentelemetry::metrics::{Counter, Histogram};
 use prost::Message;
 use rand::Rng;
 use sqlx::postgres::PgListener;
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Notify, watch},
     task::JoinSet,
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -30,12 +37,18 @@ use crate::{
     circuit::Circuit,
     config::Config,
     db::{self, Due},
-    delivery::{Attempt, attempt, wait},
+    delivery::{Attempt, Settled, attempt, reconcile, wait},
     facts,
 };
 
-/// How often the queue is looked at when nothing says that it grew.
-const POLL: Duration = Duration::from_millis(200);
+/// How often the queue is looked at while nothing says that it grew, because the database cannot say so now.
+const DEAF: Duration = Duration::from_millis(200);
+
+/// How often it is looked at while the database would say so, in case it did not.
+const HEARING: Duration = Duration::from_secs(1);
+
+/// The rate is kept in steps: what is urgent waits no longer than one behind what was just sent.
+const STEPS_PER_SECOND: usize = 10;
 
 /// How long a claim outlasts its attempt, so that nobody else sends while the answer is being stored.
 const CLAIM_SLACK: Duration = Duration::from_secs(1);
@@ -46,7 +59,6 @@ pub(crate) struct Deliverer {
     keyring: Arc<Keyring>,
     log: Log,
     exchange: ExchangeServiceClient<Peer>,
-    confirm_within: Duration,
     circuit: watch::Sender<Circuit>,
     attempts: Counter<u64>,
     duration: Histogram<f64>,
@@ -54,22 +66,29 @@ pub(crate) struct Deliverer {
 
 /// What one attempt came to.
 enum Outcome {
-    /// The exchange answered, validly or not.
-    Answered,
-    /// No answer.
-    Failed,
+    /// The exchange's answer is stored: the order is settled.
+    Settled,
+    /// No answer, or one that does not verify: the order stays due.
+    Open,
+}
+
+/// What the exchange said.
+enum Answer {
+    /// This is the receipt of the order.
+    Receipt(SignedReceipt),
+    /// This is how the leg stands; none where it was never seen.
+    View(Option<SignedReceipt>),
 }
 
 impl Deliverer {
     /// A deliverer over the line to the exchange.
-    pub(crate) fn new(config: Config, keyring: Arc<Keyring>, log: Log, peer: Peer, confirm_within: Duration) -> Self {
+    pub(crate) fn new(config: Config, keyring: Arc<Keyring>, log: Log, peer: Peer) -> Self {
         let meter = opentelemetry::global::meter("haetae");
         Self {
             config,
             keyring,
             log,
             exchange: ExchangeServiceClient::new(peer),
-            confirm_within,
             circuit: watch::Sender::new(Circuit::CLOSED),
             attempts: meter.u64_counter("haetae.delivery.attempts").build(),
             duration: meter.f64_histogram("haetae.delivery.duration").with_unit("s").build(),
@@ -83,77 +102,104 @@ impl Deliverer {
 
     /// Delivers until cancelled; attempts under way are finished.
     pub(crate) async fn run(self: Arc<Self>, cancel: CancellationToken) -> anyhow::Result<()> {
-        let mut listener = self.listen().await;
-        let room = Arc::new(Semaphore::new(self.config.max_in_flight));
-        let mut attempts = JoinSet::new();
-        let pause = Duration::from_secs(1) / self.config.max_per_second;
-        let mut last_claim = Instant::now();
-        while !cancel.is_cancelled() {
-            match self.claim(&room).await {
-                Ok(due) if !due.is_empty() => {
-                    last_claim = Instant::now() + pause * u32::try_from(due.len()).unwrap_or(u32::MAX);
-                    for order in due {
-                        let (this, room) = (Arc::clone(&self), Arc::clone(&room));
-                        let permit = room.acquire_owned().await.context("the semaphore is never closed")?;
-                        attempts.spawn(async move {
-                            this.deliver(order).await;
-                            drop(permit);
-                        });
-                    }
-                }
-                Ok(_) => {
-                    cancel.run_until_cancelled(self.rest(&mut listener)).await;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the queue cannot be read");
-                    cancel.run_until_cancelled(tokio::time::sleep(POLL)).await;
-                }
-            }
-            while attempts.try_join_next().is_some() {}
-            cancel.run_until_cancelled(tokio::time::sleep_until(last_claim)).await;
-        }
-        while attempts.join_next().await.is_some() {}
+        let heard = Heard::default();
+        tokio::join!(
+            cancel.run_until_cancelled(self.hear(&heard)),
+            Arc::clone(&self).send_what_is_due(&heard, &cancel)
+        );
         Ok(())
     }
 
-    /// Hears when a transaction that queued an order commits. Without it, orders wait for the poll.
-    async fn listen(&self) -> Option<PgListener> {
-        let mut listener = PgListener::connect_with(self.log.pool()).await.ok()?;
-        listener.listen(db::DUE).await.ok()?;
-        Some(listener)
-    }
-
-    /// Until something is due: woken, or at the next poll.
-    async fn rest(&self, listener: &mut Option<PgListener>) {
-        match listener {
-            Some(hearing) => {
-                if let Ok(Err(_)) = timeout(POLL, hearing.recv()).await {
-                    *listener = None;
+    async fn send_what_is_due(self: Arc<Self>, heard: &Heard, cancel: &CancellationToken) {
+        let mut under_way = JoinSet::new();
+        while !cancel.is_cancelled() {
+            while under_way.try_join_next().is_some() {}
+            let room = self.config.max_in_flight.saturating_sub(under_way.len());
+            match self.claim(room).await {
+                Ok(due) if !due.is_empty() => {
+                    let pause = Duration::from_secs(1) / self.config.max_per_second;
+                    let next = Instant::now() + pause.saturating_mul(u32::try_from(due.len()).unwrap_or(u32::MAX));
+                    for order in due {
+                        under_way.spawn(Arc::clone(&self).deliver(order));
+                    }
+                    cancel.run_until_cancelled(tokio::time::sleep_until(next)).await;
+                }
+                Ok(_) => {
+                    let rest = self.rest(heard.hearing.load(Ordering::Relaxed)).await;
+                    tokio::select! {
+                        () = cancel.cancelled() => {}
+                        () = heard.wake.notified() => {}
+                        // It may have made room, set its order aside for less than the rest, or closed the circuit.
+                        Some(_) = under_way.join_next() => {}
+                        () = tokio::time::sleep(rest) => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the queue cannot be read");
+                    cancel.run_until_cancelled(tokio::time::sleep(HEARING)).await;
                 }
             }
-            None => {
-                tokio::time::sleep(POLL).await;
-                *listener = self.listen().await;
+        }
+        while under_way.join_next().await.is_some() {}
+    }
+
+    /// Hears when a transaction that queued an order, or let one go, commits.
+    async fn hear(&self, heard: &Heard) {
+        loop {
+            if let Err(error) = self.hear_until_lost(heard).await {
+                tracing::debug!(%error, "the queue is polled");
             }
+            heard.hearing.store(false, Ordering::Relaxed);
+            tokio::time::sleep(HEARING).await;
         }
     }
 
-    async fn claim(&self, room: &Semaphore) -> sqlx::Result<Vec<Due>> {
-        let now = micros(Moment::now_utc());
-        let limit = self.circuit.borrow().allows(now, room.available_permits());
-        let Ok(limit @ 1..) = i64::try_from(limit) else { return Ok(Vec::new()) };
-        db::claim(self.log.pool(), now, now + self.config.attempt() + CLAIM_SLACK, limit).await
+    async fn hear_until_lost(&self, heard: &Heard) -> sqlx::Result<()> {
+        let mut listener = PgListener::connect_with(self.log.pool()).await?;
+        listener.listen(db::DUE).await?;
+        heard.hearing.store(true, Ordering::Relaxed);
+        loop {
+            // What was said while nobody listened, or while the connection was made anew, is not said again.
+            heard.wake.notify_one();
+            listener.try_recv().await?;
+        }
     }
 
-    async fn deliver(&self, due: Due) {
+    async fn claim(&self, room: usize) -> sqlx::Result<Vec<Due>> {
+        let now = micros(Moment::now_utc());
+        let step = usize::try_from(self.config.max_per_second).unwrap_or(usize::MAX) / STEPS_PER_SECOND;
+        let limit = self.circuit.borrow().allows(now, room.min(step.max(1)));
+        let Ok(limit @ 1..) = i64::try_from(limit) else { return Ok(Vec::new()) };
+        let due = db::claim(self.log.pool(), now, now + self.config.attempt() + CLAIM_SLACK, limit).await?;
+        if !due.is_empty() {
+            self.circuit.send_modify(|circuit| *circuit = circuit.attempted(now, self.config.threshold()));
+        }
+        Ok(due)
+    }
+
+    /// How long to rest when nothing can be claimed: until something is due, but not for long.
+    async fn rest(&self, hearing: bool) -> Duration {
+        let longest = if hearing { HEARING } else { DEAF };
+        let now = micros(Moment::now_utc());
+        let probe = self.circuit.borrow().probe_at().filter(|at| *at > now);
+        let next = match probe {
+            Some(at) => Some(at),
+            None => db::next_due(self.log.pool(), now).await.ok().flatten(),
+        };
+        let until = next.and_then(|at| Duration::try_from(at - now).ok()).unwrap_or(longest);
+        // Never so short that a clock that stands still makes it a spin.
+        until.clamp(Duration::from_millis(5), longest)
+    }
+
+    async fn deliver(self: Arc<Self>, due: Due) {
         let span = tracing::info_span!("deliver", exchange = %self.config.exchange, attempt = due.attempts);
         telemetry::continue_from(&span, &due.traceparent);
         async {
             let started = Instant::now();
             let outcome = self.attempt(&due).await;
             let (name, settled) = match &outcome {
-                Ok(Outcome::Answered) => ("answered", true),
-                Ok(Outcome::Failed) => ("failed", false),
+                Ok(Outcome::Settled) => ("answered", true),
+                Ok(Outcome::Open) => ("failed", false),
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "an answer could not be stored");
                     ("not_stored", false)
@@ -175,47 +221,35 @@ impl Deliverer {
 
     async fn attempt(&self, due: &Due) -> anyhow::Result<Outcome> {
         let now = micros(Moment::now_utc());
-        let leg = LegId(due.leg_id);
-        let answered = match attempt(due.expires_at, now, self.config.clock_tolerance()) {
-            Attempt::Submit => self.submit(due).await.map(|receipt| receipt.map(Some)),
-            Attempt::Reconcile => self.reconcile(leg).await.map(Ok),
+        let answer = match attempt(due.expires_at, now, self.config.clock_tolerance()) {
+            Attempt::Submit => {
+                // Bytes that we queued and cannot read are a fault of ours, and no attempt.
+                let order = SignedOrder::decode(&*due.signed_order)?;
+                self.submit(order).await.map(Answer::Receipt)
+            }
+            Attempt::Reconcile => self.ask(LegId(due.leg_id)).await.map(Answer::View),
         };
-        let receipt = match answered {
-            Ok(Ok(receipt)) => receipt,
-            Ok(Err(unusable)) => return Err(unusable),
+        match answer {
+            Ok(answer) => {
+                let outcome = self.store(due, answer).await;
+                self.answers_again().await;
+                outcome
+            }
             Err(status) => {
                 self.failed(&status);
-                return Ok(Outcome::Failed);
-            }
-        };
-        self.answers_again().await?;
-        match receipt {
-            Some(receipt) => self.store(due, receipt).await,
-            None => {
-                let revision = u32::try_from(due.revision)?;
-                let mut tx = self.log.begin().await?;
-                if db::settle(&mut tx, &due.order_sha256, "undelivered").await? {
-                    self.log.append(&mut tx, facts::undelivered(&self.config.exchange, leg, revision, now)).await?;
-                }
-                self.log.commit(tx).await?;
-                Ok(Outcome::Answered)
+                Ok(Outcome::Open)
             }
         }
     }
 
-    /// The bytes in the queue are ours: that they cannot be read is a fault of ours, and no attempt.
-    async fn submit(&self, due: &Due) -> Result<anyhow::Result<SignedReceipt>, Status> {
-        let order = match SignedOrder::decode(&*due.signed_order) {
-            Ok(order) => order,
-            Err(error) => return Ok(Err(error.into())),
-        };
+    async fn submit(&self, order: SignedOrder) -> Result<SignedReceipt, Status> {
         let mut request = tonic::Request::new(SubmitRequest { order: Some(order) });
         request.set_timeout(self.config.attempt());
         let answer = self.exchange.clone().submit(request).await?.into_inner();
-        answer.receipt.map(Ok).ok_or_else(|| Status::data_loss("an answer without a receipt"))
+        answer.receipt.ok_or_else(|| Status::data_loss("an answer without a receipt"))
     }
 
-    async fn reconcile(&self, leg: LegId) -> Result<Option<SignedReceipt>, Status> {
+    async fn ask(&self, leg: LegId) -> Result<Option<SignedReceipt>, Status> {
         let mut request = tonic::Request::new(GetOrderRequest { leg_id: leg.to_string() });
         request.set_timeout(self.config.attempt());
         Ok(self.exchange.clone().get_order(request).await?.into_inner().receipt)
@@ -223,7 +257,7 @@ impl Deliverer {
 
     /// Stores what the exchange said, if it said it: signed, of this exchange, for this order. Else the fact is that it
     /// did not, and the order stays due.
-    async fn store(&self, due: &Due, receipt: SignedReceipt) -> anyhow::Result<Outcome> {
+    async fn store(&self, due: &Due, answer: Answer) -> anyhow::Result<Outcome> {
         let now = micros(Moment::now_utc());
         let (exchange, leg, revision) = (&self.config.exchange, LegId(due.leg_id), u32::try_from(due.revision)?);
         let order = OrderRef {
@@ -231,26 +265,52 @@ impl Deliverer {
             revision: NonZeroU32::new(revision).context("revisions begin with 1")?,
             order_sha256: due.order_sha256.as_slice().try_into()?,
         };
-        let opened = open_receipt(&receipt.envelope, &self.keyring, exchange, Some(&order));
+        let read = self.read(&answer, &order);
+        let envelope = match answer {
+            Answer::Receipt(receipt) | Answer::View(Some(receipt)) => receipt.envelope,
+            Answer::View(None) => Vec::new(),
+        };
         let mut tx = self.log.begin().await?;
-        let outcome = match opened {
-            Ok(_) => {
-                if db::settle(&mut tx, &due.order_sha256, "answered").await? {
-                    let fact = facts::receipt(exchange, leg, revision, &due.order_sha256, receipt.envelope, now);
-                    self.log.append(&mut tx, fact).await?;
+        let outcome = match read {
+            Ok(settled) => {
+                if db::settle(&mut tx, &due.order_sha256, settled).await? {
+                    let fact = match settled {
+                        Settled::Answered => {
+                            Some(facts::receipt(exchange, leg, revision, &due.order_sha256, envelope, now))
+                        }
+                        Settled::Undelivered => Some(facts::undelivered(exchange, leg, revision, now)),
+                        Settled::Superseded => None,
+                    };
+                    self.log.append_all(&mut tx, fact.into_iter().collect()).await?;
                 }
-                Outcome::Answered
+                Outcome::Settled
             }
             Err(fault) => {
-                let bytes = order_identity(&receipt.envelope);
-                let fact = facts::invalid_statement(exchange, Some((leg, revision)), fault.name(), bytes, now);
-                self.log.append(&mut tx, fact).await?;
-                Outcome::Failed
+                if db::note_fault(&mut tx, &due.order_sha256, fault.name()).await? {
+                    let bytes = order_identity(&envelope);
+                    let fact = facts::invalid_statement(exchange, Some((leg, revision)), fault.name(), bytes, now);
+                    self.log.append(&mut tx, fact).await?;
+                }
+                Outcome::Open
             }
         };
+        // Last, as everywhere: who holds this row waits for no other lock.
         db::answered_at(&mut tx, now).await?;
         self.log.commit(tx).await?;
         Ok(outcome)
+    }
+
+    fn read(&self, answer: &Answer, order: &OrderRef) -> Result<Settled, StatementFault> {
+        let open = |receipt: &SignedReceipt, answering| {
+            open_receipt(&receipt.envelope, &self.keyring, &self.config.exchange, answering)
+        };
+        match answer {
+            Answer::Receipt(receipt) => open(receipt, Some(order)).map(|_| Settled::Answered),
+            Answer::View(view) => {
+                let view = view.as_ref().map(|receipt| open(receipt, None)).transpose()?;
+                reconcile(view.as_ref().map(|receipt| &receipt.report), order)
+            }
+        }
     }
 
     async fn postpone(&self, due: &Due) {
@@ -258,7 +318,7 @@ impl Deliverer {
         let failures = u32::try_from(due.attempts).unwrap_or(u32::MAX);
         let next = now + wait(self.config.pace(), failures, rand::rng().random());
         // If this fails too, the claim runs out by itself.
-        if let Err(error) = db::postpone(self.log.pool(), &due.order_sha256, next).await {
+        if let Err(error) = db::postpone(self.log.pool(), due, next).await {
             tracing::warn!(%error, "an order could not be postponed");
         }
     }
@@ -275,41 +335,19 @@ impl Deliverer {
     }
 
     /// After an outage everything that waits is sent at once, as fast as the rate allows.
-    async fn answers_again(&self) -> sqlx::Result<()> {
-        let was_open = self.circuit.send_replace(Circuit::CLOSED) != Circuit::CLOSED;
-        if was_open {
-            db::hurry(self.log.pool(), micros(Moment::now_utc())).await?;
+    async fn answers_again(&self) {
+        let was_open = !self.circuit.send_replace(Circuit::CLOSED).is_closed();
+        if was_open && let Err(error) = db::hurry(self.log.pool(), micros(Moment::now_utc())).await {
+            tracing::warn!(%error, "what waits could not be hurried, and is sent in its own time");
         }
-        Ok(())
     }
+}
 
-    /// Says in the log, once each, which questions the exchange has not answered within the time it declares.
-    pub(crate) async fn run_lateness(self: Arc<Self>, cancel: CancellationToken) -> anyhow::Result<()> {
-        let mut tick = tokio::time::interval(POLL);
-        while cancel.run_until_cancelled(tick.tick()).await.is_some() {
-            if let Err(error) = self.say_unavailable().await {
-                tracing::warn!(error = format!("{error:#}"), "overdue questions could not be noted");
-            }
-        }
-        Ok(())
-    }
-
-    async fn say_unavailable(&self) -> anyhow::Result<()> {
-        let now = micros(Moment::now_utc());
-        let mut tx = self.log.begin().await?;
-        let overdue = db::overdue_questions(&mut tx, now - self.confirm_within, now).await?;
-        if overdue.is_empty() {
-            return Ok(());
-        }
-        let entries = overdue
-            .into_iter()
-            .map(|(leg, revision, since)| {
-                let revision = u32::try_from(revision)?;
-                Ok(facts::unavailable(&self.config.exchange, LegId(leg), revision, since, now))
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        self.log.append_all(&mut tx, entries).await?;
-        self.log.commit(tx).await?;
-        Ok(())
-    }
+/// What the database says about the queue.
+#[derive(Default)]
+struct Heard {
+    /// The queue may have grown.
+    wake: Notify,
+    /// Whether it would be heard.
+    hearing: AtomicBool,
 }

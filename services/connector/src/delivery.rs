@@ -1,8 +1,9 @@
 //! How an order is brought to the exchange: again and again, more and more slowly, never given up.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
-use haetae_core::{Desired, Moment, Order};
+use haetae_core::{Desired, LegReport, Moment, Order};
+use haetae_wire::signed::{OrderRef, StatementFault};
 
 /// What an order wants; releases go first, and no halt stops them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,46 @@ impl Wanted {
             Self::Freeze => "freeze",
             Self::Release => "release",
         }
+    }
+}
+
+/// How an order left the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// The exchange's receipt is stored.
+    Answered,
+    /// It expired, and the exchange has never seen it.
+    Undelivered,
+    /// A higher revision of its leg took its place.
+    Superseded,
+}
+
+impl Settled {
+    /// As the database spells it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Undelivered => "undelivered",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// What the exchange's view of a leg (none where it does not know the leg) makes of an order that has expired. The view
+/// is of the highest revision seen, which need not be the order's.
+///
+/// # Errors
+/// The fault, where the view is of another leg, or of other bytes under the same revision.
+pub(crate) fn reconcile(view: Option<&LegReport>, order: &OrderRef) -> Result<Settled, StatementFault> {
+    let Some(view) = view else { return Ok(Settled::Undelivered) };
+    if view.leg != order.leg {
+        return Err(StatementFault::OtherLeg { stated: view.leg, expected: order.leg });
+    }
+    match view.revision.cmp(&order.revision) {
+        Ordering::Less => Ok(Settled::Undelivered),
+        Ordering::Greater => Ok(Settled::Superseded),
+        Ordering::Equal if view.order_sha256 == order.order_sha256 => Ok(Settled::Answered),
+        Ordering::Equal => Err(StatementFault::OtherOrder),
     }
 }
 
@@ -70,8 +111,12 @@ pub(crate) fn wait(pace: Pace, failures: u32, jitter: u16) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::num::NonZeroU32;
+
+    use haetae_core::{LegId, LegState};
     use proptest::prelude::*;
+
+    use super::*;
 
     const PACE: Pace = Pace { first: Duration::from_millis(100), slowest: Duration::from_secs(30) };
 
@@ -82,6 +127,32 @@ mod tests {
         assert_eq!(attempt(expiry, expiry, tolerance), Attempt::Submit);
         assert_eq!(attempt(expiry, expiry + tolerance, tolerance), Attempt::Submit);
         assert_eq!(attempt(expiry, expiry + Duration::from_secs(6), tolerance), Attempt::Reconcile);
+    }
+
+    fn view(leg: u128, revision: u32, order: u8) -> LegReport {
+        LegReport {
+            leg: LegId(uuid::Uuid::from_u128(leg)),
+            revision: NonZeroU32::new(revision).unwrap(),
+            order_sha256: [order; 32],
+            state: LegState::Accepted,
+            frozen: None,
+            refusal: None,
+            confirmation: None,
+            holder: None,
+        }
+    }
+
+    #[test]
+    fn only_an_exchange_that_never_saw_the_revision_frees_the_signer() {
+        let LegReport { leg, revision, order_sha256, .. } = view(1, 2, 7);
+        let order = OrderRef { leg, revision, order_sha256 };
+        assert_eq!(reconcile(None, &order), Ok(Settled::Undelivered));
+        assert_eq!(reconcile(Some(&view(1, 1, 6)), &order), Ok(Settled::Undelivered));
+        assert_eq!(reconcile(Some(&view(1, 2, 7)), &order), Ok(Settled::Answered));
+        assert_eq!(reconcile(Some(&view(1, 3, 8)), &order), Ok(Settled::Superseded));
+        assert_eq!(reconcile(Some(&view(1, 2, 8)), &order), Err(StatementFault::OtherOrder));
+        let other = reconcile(Some(&view(2, 2, 7)), &order);
+        assert!(matches!(other, Err(StatementFault::OtherLeg { .. })), "{other:?}");
     }
 
     proptest! {

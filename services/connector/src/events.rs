@@ -11,15 +11,17 @@ use haetae_wire::{
     keys::Keyring,
     signed::{open_event, order_identity},
 };
+use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     db::{self, ExchangeCursor},
+    delivery::{Pace, wait},
     facts,
 };
 
-/// How long to wait before the exchange is asked for its log again.
-const AGAIN: Duration = Duration::from_millis(500);
+/// How the exchange is asked for its log again, after a stream that ended and after one that could not be read on.
+const PACE: Pace = Pace { first: Duration::from_millis(500), slowest: Duration::from_secs(10) };
 
 /// Reads the exchange's log from where it was left.
 pub(crate) struct Events {
@@ -42,17 +44,18 @@ enum Place {
     Known,
     /// The first of a log that the exchange began anew.
     NewLog,
-    /// Something before it is missing.
+    /// It does not continue what is stored: something before it is missing, or it is of an epoch that is over.
     Gap,
 }
 
 fn place(cursor: &ExchangeCursor, event: &Event) -> Place {
-    let same_log = cursor.log_id == event.log_id && cursor.epoch.unsigned_abs() == event.epoch;
-    let sequence = event.sequence;
-    match cursor.sequence.unsigned_abs() {
-        stored if same_log && sequence <= stored => Place::Known,
-        stored if same_log && sequence == stored + 1 => Place::Next,
-        _ if !same_log && sequence == 1 => Place::NewLog,
+    let (epoch, stored) = (cursor.epoch.unsigned_abs(), cursor.sequence.unsigned_abs());
+    let same_log = cursor.log_id == event.log_id;
+    match event.sequence {
+        sequence if same_log && event.epoch == epoch && sequence <= stored => Place::Known,
+        sequence if same_log && event.epoch == epoch && sequence == stored + 1 => Place::Next,
+        // Epochs rise: an earlier one of the same log has been read as far as it counts.
+        1 if !same_log || event.epoch > epoch => Place::NewLog,
         _ => Place::Gap,
     }
 }
@@ -67,17 +70,25 @@ fn leg(event: &Event) -> Option<LegId> {
 impl Events {
     /// Reads on until cancelled.
     pub(crate) async fn run(self, cancel: CancellationToken) -> anyhow::Result<()> {
+        let mut failures = 0_u32;
         while !cancel.is_cancelled() {
-            if let Some(Err(error)) = cancel.run_until_cancelled(self.read()).await {
-                tracing::debug!(error = format!("{error:#}"), "the exchange's log cannot be read now");
+            let mut progress = false;
+            let Some(read) = cancel.run_until_cancelled(self.read(&mut progress)).await else { break };
+            failures = match read {
+                Err(_) if !progress => failures.saturating_add(1),
+                _ => 1,
+            };
+            if let Err(error) = read {
+                tracing::info!(error = format!("{error:#}"), "the exchange's log cannot be read on now");
             }
-            cancel.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
+            let pause = wait(PACE, failures, rand::rng().random());
+            cancel.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
         Ok(())
     }
 
-    /// Until the stream ends, or it is better to begin from the cursor again.
-    async fn read(&self) -> anyhow::Result<()> {
+    /// Until the stream ends, or cannot be read on. `progress` is set by what is stored.
+    async fn read(&self, progress: &mut bool) -> anyhow::Result<()> {
         let cursor = db::exchange_cursor(self.log.pool()).await?;
         let request = FollowRequest {
             log_id: cursor.log_id,
@@ -88,51 +99,104 @@ impl Events {
         let mut events = client.follow(request).await?.into_inner();
         while let Some(message) = events.next().await {
             let envelope = message?.event.map(|event| event.envelope).unwrap_or_default();
-            if !self.store(envelope).await? {
-                return Ok(());
-            }
+            *progress |= self.store(envelope).await?;
         }
         Ok(())
     }
 
-    /// Stores one event. False where the stream is to be asked for anew.
+    /// Stores one event, unless it is known. An error where what follows it cannot be stored either.
     async fn store(&self, envelope: Vec<u8>) -> anyhow::Result<bool> {
         let now = micros(Moment::now_utc());
         let mut tx = self.log.begin().await?;
         let stored = db::lock_exchange_cursor(&mut tx).await?;
-        let goes_on = match open_event(&envelope, &self.keyring, &self.exchange) {
-            Ok(event) => match place(&stored, &event) {
-                Place::Known => return Ok(true),
-                Place::Gap => {
-                    tracing::warn!("the exchange's log has a gap");
-                    return Ok(false);
-                }
-                found @ (Place::Next | Place::NewLog) => {
-                    if found == Place::NewLog && !stored.log_id.is_empty() {
-                        tracing::warn!("the exchange began its log anew");
-                    }
-                    let to = ExchangeCursor {
-                        log_id: event.log_id.clone(),
-                        epoch: i64::try_from(event.epoch)?,
-                        sequence: i64::try_from(event.sequence)?,
-                    };
-                    db::move_exchange_cursor(&mut tx, &to).await?;
-                    db::answered_at(&mut tx, now).await?;
-                    let leg = leg(&event);
-                    self.log.append(&mut tx, facts::event(&self.exchange, leg, envelope, now)).await?;
-                    true
-                }
-            },
+        let event = match open_event(&envelope, &self.keyring, &self.exchange) {
+            Ok(event) => event,
             // Its sequence is as little to be believed as the rest; the cursor stays, so what follows is a gap until
             // the exchange mends it.
             Err(fault) => {
                 let bytes = order_identity(&envelope);
-                let fact = facts::invalid_statement(&self.exchange, None, fault.name(), bytes, now);
-                self.log.append(&mut tx, fact).await?;
-                false
+                if db::refuse_event(&mut tx, &bytes).await? {
+                    let fact = facts::invalid_statement(&self.exchange, None, fault.name(), bytes, now);
+                    self.log.append(&mut tx, fact).await?;
+                    self.log.commit(tx).await?;
+                }
+                return Err(fault.into());
             }
         };
+        match place(&stored, &event) {
+            Place::Known => return Ok(false),
+            Place::Gap => anyhow::bail!("it does not continue what is stored"),
+            Place::NewLog if !stored.log_id.is_empty() => tracing::warn!("the exchange began its log anew"),
+            Place::NewLog | Place::Next => {}
+        }
+        let leg = leg(&event);
+        let to = ExchangeCursor {
+            epoch: i64::try_from(event.epoch)?,
+            sequence: i64::try_from(event.sequence)?,
+            log_id: event.log_id,
+        };
+        db::move_exchange_cursor(&mut tx, &to).await?;
+        self.log.append(&mut tx, facts::event(&self.exchange, leg, envelope, now)).await?;
+        // Last, as everywhere: who holds this row waits for no other lock.
+        db::answered_at(&mut tx, now).await?;
         self.log.commit(tx).await?;
-        Ok(goes_on)
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haetae_core::{LegReport, LegState};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn cursor(log_id: &str, epoch: i64, sequence: i64) -> ExchangeCursor {
+        ExchangeCursor { log_id: log_id.into(), epoch, sequence }
+    }
+
+    fn found(stored: &ExchangeCursor, log_id: &str, epoch: u64, sequence: u64) -> Place {
+        let report = LegReport {
+            leg: LegId(Uuid::nil()),
+            revision: std::num::NonZeroU32::MIN,
+            order_sha256: [0; 32],
+            state: LegState::Binding,
+            frozen: None,
+            refusal: None,
+            confirmation: None,
+            holder: None,
+        };
+        let event = Event {
+            exchange: "upbit".parse().unwrap(),
+            log_id: log_id.into(),
+            epoch,
+            sequence,
+            at: Moment::UNIX_EPOCH,
+            content: EventContent::Report(report),
+        };
+        place(stored, &event)
+    }
+
+    #[test]
+    fn a_log_is_read_on_and_never_across_a_gap() {
+        let stored = cursor("a", 1, 4);
+        assert_eq!(found(&stored, "a", 1, 4), Place::Known);
+        assert_eq!(found(&stored, "a", 1, 5), Place::Next);
+        assert_eq!(found(&stored, "a", 1, 6), Place::Gap);
+    }
+
+    #[test]
+    fn another_log_and_a_later_epoch_are_read_from_their_beginning() {
+        let stored = cursor("a", 1, 4);
+        assert_eq!(found(&cursor("", 0, 0), "a", 0, 1), Place::NewLog);
+        for (log_id, epoch) in [("b", 0), ("b", 1), ("a", 2)] {
+            assert_eq!(found(&stored, log_id, epoch, 1), Place::NewLog);
+            assert_eq!(found(&stored, log_id, epoch, 5), Place::Gap);
+        }
+    }
+
+    #[test]
+    fn an_epoch_that_is_over_is_not_read_again() {
+        assert_eq!(found(&cursor("a", 1, 4), "a", 0, 1), Place::Gap);
     }
 }

@@ -1,9 +1,10 @@
 //! From configuration to a running connector.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use haetae_core::Moment;
+use haetae_core::{ExchangeId, Moment};
+use haetae_ledger::{Handler, Log};
 use haetae_mesh::{
     Boot, Peer,
     config::{PeerConfig, PeerTls},
@@ -14,7 +15,8 @@ use haetae_service::{
 };
 use haetae_wire::{
     connector::v1::{
-        connector_log_service_server::ConnectorLogServiceServer, connector_service_server::ConnectorServiceServer,
+        connector_log_service_server::ConnectorLogServiceServer,
+        connector_service_server::{ConnectorService, ConnectorServiceServer},
     },
     keys::Keyring,
     registry::{Exchange, Registry},
@@ -23,10 +25,73 @@ use opentelemetry::{KeyValue, global};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, api::Api, config::ClientCertificate, db, deliver::Deliverer, events::Events, orders::Orders};
+use crate::{
+    Config, api::Api, config::ClientCertificate, db, deliver::Deliverer, events::Events, late::Lateness, orders::Orders,
+};
 
 /// How often the queue is measured.
-const MEASURE: std::time::Duration = std::time::Duration::from_secs(5);
+const MEASURE: Duration = Duration::from_secs(5);
+
+/// What a replica does, apart from where its peers are: it takes in what is addressed to its exchange, delivers it, and
+/// brings back what the exchange says.
+pub struct Connector {
+    exchange: ExchangeId,
+    keyring: Arc<Keyring>,
+    log: Log,
+    deliverer: Arc<Deliverer>,
+    line: Peer,
+    confirm_within: Duration,
+    freeze_within: Duration,
+}
+
+impl Connector {
+    /// A replica with this log, in a database that has [`MIGRATOR`](crate::MIGRATOR)'s tables too.
+    ///
+    /// # Errors
+    /// When the registry does not know the exchange, or the certificate cannot be used.
+    pub fn new(config: Config, registry: &Registry, log: Log) -> anyhow::Result<Self> {
+        let exchange = registry.exchange(&config.exchange).context("the registry does not know this exchange")?;
+        let keyring = Arc::new(Keyring::from_registry(registry));
+        let line = line_to(exchange, &config)?;
+        Ok(Self {
+            exchange: config.exchange.clone(),
+            deliverer: Arc::new(Deliverer::new(config, Arc::clone(&keyring), log.clone(), line.clone())),
+            keyring,
+            log,
+            line,
+            confirm_within: exchange.confirm_within,
+            freeze_within: exchange.freeze_within,
+        })
+    }
+
+    /// What follows from tracking's and freeze's logs.
+    pub fn orders(&self) -> impl Handler + use<> {
+        Orders { exchange: self.exchange.clone(), keyring: Arc::clone(&self.keyring) }
+    }
+
+    /// What is answered.
+    pub fn api(&self) -> impl ConnectorService + use<> {
+        Api {
+            exchange: self.exchange.clone(),
+            pool: self.log.pool().clone(),
+            circuit: self.deliverer.circuit(),
+            confirm_within: self.confirm_within,
+        }
+    }
+
+    /// Delivers and reads until cancelled; attempts under way are finished.
+    ///
+    /// # Errors
+    /// Never; what cannot be done is tried again.
+    pub async fn run(self, cancel: CancellationToken) -> anyhow::Result<()> {
+        let Self { exchange, keyring, log, deliverer, line, confirm_within, freeze_within } = self;
+        let measured = measure(log.pool().clone(), exchange.to_string(), cancel.clone());
+        let lateness = Lateness { exchange: exchange.clone(), log: log.clone(), confirm_within, freeze_within };
+        let events = Events { exchange, keyring, log, peer: line };
+        tokio::try_join!(deliverer.run(cancel.clone()), lateness.run(cancel.clone()), events.run(cancel), measured,)?;
+        Ok(())
+    }
+}
 
 /// Runs a replica until it is told to end.
 ///
@@ -35,39 +100,23 @@ const MEASURE: std::time::Duration = std::time::Duration::from_secs(5);
 pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
     let config = boot.config().clone();
     let registry = Registry::load(&config.registry)?;
-    let keyring = Arc::new(Keyring::from_registry(&registry));
-    let exchange = registry.exchange(&config.exchange).context("the registry does not know this exchange")?;
-    let confirm_within = exchange.confirm_within;
     let mut assembly = Assembly::open("connector", &boot, &db::MIGRATOR).await?;
+    let exchange = config.exchange.clone();
+    let connector = Connector::new(config, &registry, assembly.log.clone())?;
 
-    let orders = || Orders { exchange: config.exchange.clone(), keyring: Arc::clone(&keyring) };
-    let addressed_to = config.exchange.as_str();
+    let addressed_to = exchange.as_str();
     let tracking = logs::tracking(boot.peer("tracking")?);
-    assembly.follow_addressed("tracking", addressed_to, tracking, registry.log_verifier("tracking"), orders())?;
+    let key = registry.log_verifier("tracking");
+    assembly.follow_addressed("tracking", addressed_to, tracking, key, connector.orders())?;
     let freeze = logs::freeze(boot.peer("freeze")?);
-    assembly.follow_addressed("freeze", addressed_to, freeze, registry.log_verifier("freeze"), orders())?;
+    let key = registry.log_verifier("freeze");
+    assembly.follow_addressed("freeze", addressed_to, freeze, key, connector.orders())?;
 
-    let peer = line_to(exchange, &config)?;
-    let deliverer = Arc::new(Deliverer::new(
-        config.clone(),
-        Arc::clone(&keyring),
-        assembly.log.clone(),
-        peer.clone(),
-        confirm_within,
-    ));
-    let circuit = deliverer.circuit();
-    assembly.spawn(|cancel| Arc::clone(&deliverer).run(cancel));
-    assembly.spawn(|cancel| deliverer.run_lateness(cancel));
-    let events = Events { exchange: config.exchange.clone(), keyring, log: assembly.log.clone(), peer };
-    assembly.spawn(|cancel| events.run(cancel));
-    let (pool, name) = (assembly.pool.clone(), config.exchange.to_string());
-    assembly.spawn(|cancel| measure(pool, name, cancel));
-
-    let api = Api { exchange: config.exchange, pool: assembly.pool.clone(), circuit, confirm_within };
     let server = boot
         .server()
-        .add(ConnectorServiceServer::new(api))
+        .add(ConnectorServiceServer::new(connector.api()))
         .add(ConnectorLogServiceServer::new(ConnectorLog(assembly.log.clone())));
+    assembly.spawn(|cancel| connector.run(cancel));
     assembly.serve(server).await
 }
 
@@ -95,6 +144,7 @@ async fn measure(pool: PgPool, exchange: String, cancel: CancellationToken) -> a
     let oldest = meter.f64_gauge("haetae.delivery.oldest_undelivered").with_unit("s").build();
     let waiting = meter.u64_gauge("haetae.delivery.undelivered").build();
     let mut tick = tokio::time::interval(MEASURE);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(tick.tick()).await.is_some() {
         let Ok(line) = db::status(&pool).await else { continue };
         let now = Moment::now_utc();
