@@ -53,7 +53,8 @@ fn tell(verbosity: u8) {
     let filter = match verbosity {
         0 => return,
         1 => "warn,haetae_mesh=debug",
-        _ => "debug",
+        // Frames hold what is nobody else's business.
+        _ => "debug,h2=warn,hyper=warn",
     };
     tracing_subscriber::fmt().with_writer(stderr).with_env_filter(EnvFilter::new(filter)).init();
 }
