@@ -7,7 +7,7 @@ use haetae_core::{Amount, ArrivalId, Asset, AuthorisationId, CaseRef, ExchangeId
 
 use crate::brake::Brake;
 use crate::leg::{self, Circumstances, Desired, Leg, Pace, Reported};
-use crate::standing::{self, Found, Line, Standing, Unserved};
+use crate::standing::{self, Found, Line, Standing};
 
 /// A request that was granted the freezing of something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,14 +173,6 @@ impl Authority {
             Event::Ended => self.over = true,
         }
     }
-
-    /// Whether a resume would find something to do.
-    pub fn waits(&self) -> bool {
-        let unserved = self.standing.iter().flat_map(|standing| &standing.claims).any(|claim| {
-            matches!(claim.rest, standing::Rest::Waits(Unserved::Halted | Unserved::LegsPerHour | Unserved::Holders))
-        });
-        unserved || self.legs.values().any(|leg| leg.owed == Some(leg::Owed::OnResume))
-    }
 }
 
 /// A decision in the making: each event is seen by what follows, and what one part decides is passed on to the other.
@@ -302,5 +294,4 @@ impl Unfolding<'_> {
 }
 
 #[cfg(test)]
-#[path = "authority_tests.rs"]
 mod tests;

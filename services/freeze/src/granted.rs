@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, anyhow};
 use async_trait::async_trait;
 use haetae_core::{
-    AgencyId, Authorisation, AuthorisationId, CaseRef, ExchangeId, LegId, Moment, RequestId, Subject, Violation,
-    Violations, WatchId,
+    AgencyId, Amount, Asset, Authorisation, AuthorisationId, CaseRef, ExchangeId, LegId, Moment, RequestId, Subject,
+    Violation, Violations, WatchId,
 };
 use haetae_ledger::{FollowedEntry, HandleError, Handler};
 use haetae_wire::intake::v1::{RequestGranted, StandingFreezeTerms, halt_scope, request_content::Kind};
@@ -66,7 +66,10 @@ impl Granted {
         let grant = read_all(|v| read_grant(fact, v))?;
         db::take_turn(tx).await?;
         match kind {
-            Some(Kind::Freeze(_)) => self.freeze(tx, grant).await,
+            Some(Kind::Freeze(freeze)) => {
+                let caps = read_all(|v| read::amounts(v, "content.freeze.caps", &freeze.caps))?;
+                self.freeze(tx, grant, &caps).await
+            }
             Some(Kind::Release(release)) => {
                 let (of, legs) = read_all(|v| {
                     let of = read::parse::<RequestId>(
@@ -137,8 +140,14 @@ impl Granted {
         Ok(())
     }
 
-    /// Freezes at the accounts that the authorisations name.
-    async fn freeze(&self, tx: &mut PgConnection, grant: Grant) -> Result<(), HandleError> {
+    /// Freezes at the accounts that the authorisations name. What was approved is a cap for each account; an
+    /// authorisation's cap is over all of them, and would let one bystander's account answer for the others.
+    async fn freeze(
+        &self,
+        tx: &mut PgConnection,
+        grant: Grant,
+        caps: &BTreeMap<Asset, Amount>,
+    ) -> Result<(), HandleError> {
         let authorisations = self.authorisations(tx, &grant).await?;
         let until = until(&grant, &authorisations)?;
         let mut accounts = Vec::new();
@@ -147,8 +156,8 @@ impl Granted {
                 return Err(HandleError::Poison(anyhow!("a freeze of accounts whose authorisation names none")));
             };
             for target in targets {
-                let here = |asset: &haetae_core::Asset| asset.chain() == target.account.chain();
-                accounts.extend(authorisation.caps.iter().filter(|(asset, _)| here(asset)).map(|(asset, cap)| Named {
+                let here = |asset: &Asset| asset.chain() == target.account.chain();
+                accounts.extend(caps.iter().filter(|(asset, _)| here(asset)).map(|(asset, cap)| Named {
                     exchange: authorisation.exchange.clone(),
                     line: authorisation.line,
                     target: target.clone(),

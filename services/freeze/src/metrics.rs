@@ -102,8 +102,10 @@ pub(crate) async fn run(pool: PgPool, cancel: CancellationToken) -> anyhow::Resu
         else {
             continue;
         };
-        for (state, count) in states {
-            METRICS.legs.record(count.unsigned_abs(), &[KeyValue::new("state", state)]);
+        for state in db::STATES {
+            // A state that no leg is in any more must not keep its last count.
+            let count = states.iter().find(|(of, _)| of == state).map_or(0, |(_, count)| count.unsigned_abs());
+            METRICS.legs.record(count, &[KeyValue::new("state", state)]);
         }
         let now = Moment::now_utc();
         for (wanted, since) in [("freeze", freeze), ("release", release)] {

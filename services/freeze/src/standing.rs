@@ -4,14 +4,16 @@
 //! Unknown and binding keep the reserve; so the reserves of an asset are never more than its cap, however arrivals and
 //! answers are interleaved. What cannot be served waits; a freed reserve reconsiders what waits for it, oldest first.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod serving;
+
+use std::collections::BTreeMap;
 
 use haetae_core::{
     Amount, ArrivalId, Asset, AuthorisationId, CaseRef, ExchangeId, LegId, Moment, Target, WalletRole, WatchId,
 };
 use thiserror::Error;
-use time::Duration;
 
+use self::serving::Unfolding;
 use crate::brake::Brake;
 
 /// A standing freeze and what it has taken on.
@@ -237,8 +239,6 @@ pub enum Refusal {
     Unchanged,
 }
 
-const HOUR: Duration = Duration::HOUR;
-
 impl Standing {
     /// Armed, and nothing has arrived.
     pub fn new(terms: Terms) -> Self {
@@ -253,7 +253,7 @@ impl Standing {
     /// # Errors
     /// See [`Refusal`].
     pub fn decide(&self, command: Command, brake: &Brake, now: Moment) -> Result<Vec<Event>, Refusal> {
-        let mut then = Unfolding { state: self.clone(), events: Vec::new() };
+        let mut then = Unfolding::of(self);
         match command {
             Command::Serve(found) => {
                 let withdrawn = |claim: &Claim| claim.rest == Rest::Closed && claim.granted.is_zero();
@@ -311,7 +311,7 @@ impl Standing {
                 matches!(claim.rest, Rest::Waits(Halted | LegsPerHour | Holders))
             }),
         }
-        Ok(then.events)
+        Ok(then.into_events())
     }
 
     /// The standing freeze after an event.
@@ -386,91 +386,7 @@ impl Standing {
     fn claim_mut(&mut self, arrival: ArrivalId, exchange: &ExchangeId) -> Option<&mut Claim> {
         self.claims.iter_mut().find(|claim| claim.found.arrival == arrival && claim.found.exchange == *exchange)
     }
-
-    /// What can be reserved for the rest of a claim, and in which leg.
-    fn judge(&self, claim: &Claim, brake: &Brake, now: Moment) -> Result<(LegId, Amount), Unserved> {
-        let (found, terms) = (&claim.found, &self.terms);
-        let line = terms.lines.get(&found.exchange).ok_or(Unserved::ExchangeNotAuthorised)?;
-        if self.over || now >= terms.until || now >= line.valid_until {
-            return Err(Unserved::AuthorityOver);
-        }
-        if found.wallet_role != Some(WalletRole::CustomerDeposit) {
-            return Err(Unserved::WalletRole);
-        }
-        let cap = terms.caps.get(&found.asset).filter(|cap| !cap.is_zero()).ok_or(Unserved::NoCap)?;
-        let leg = LegId::of(line.id, &found.exchange, &found.target, Some(&found.asset));
-        let open = self.reserves.get(&leg);
-        if open.is_some_and(|reserve| reserve.closed) {
-            return Err(Unserved::AuthorityOver);
-        }
-        if brake.stops(&found.exchange, &terms.case) {
-            return Err(Unserved::Halted);
-        }
-        if open.is_none() {
-            self.may_open(found, line, now)?;
-        }
-        let left = cap.saturating_sub(self.reserved(&found.asset));
-        let grant = left.min(found.traced.saturating_sub(claim.granted));
-        if grant.is_zero() { Err(Unserved::CapExhausted) } else { Ok((leg, grant)) }
-    }
-
-    /// The limits beyond which a person must decide. Holders count once an exchange has named them; until then the
-    /// limit on legs is what holds a burst back.
-    fn may_open(&self, found: &Found, line: &Line, now: Moment) -> Result<(), Unserved> {
-        let recent = self.reserves.values().filter(|reserve| reserve.opened_at > now - HOUR);
-        let here = recent.clone().filter(|reserve| reserve.exchange == found.exchange);
-        if recent.count() >= self.terms.legs_per_hour as usize || here.count() >= line.legs_per_hour as usize {
-            return Err(Unserved::LegsPerHour);
-        }
-        // A pseudonym is an exchange's own: the same person at two exchanges counts twice.
-        let holders: BTreeSet<_> =
-            self.reserves.values().filter_map(|r| r.holder.as_ref().map(|holder| (&r.exchange, holder))).collect();
-        if holders.len() >= self.terms.holders as usize { Err(Unserved::Holders) } else { Ok(()) }
-    }
-}
-
-/// A decision in the making: each event is seen by what follows.
-struct Unfolding {
-    state: Standing,
-    events: Vec<Event>,
-}
-
-impl Unfolding {
-    fn push(&mut self, event: Event) {
-        self.state.apply(&event);
-        self.events.push(event);
-    }
-
-    /// Serves what can be served of one claim and says why the rest waits.
-    fn consider(&mut self, arrival: ArrivalId, exchange: &ExchangeId, brake: &Brake, now: Moment) {
-        let Some(before) = self.state.claim(arrival, exchange).cloned() else { return };
-        let found = before.found.clone();
-        let mut claim = before.clone();
-        let why = match self.state.judge(&claim, brake, now) {
-            Ok((leg, grant)) => {
-                let held = self.state.reserves.get(&leg).map_or(Amount::ZERO, |reserve| reserve.amount);
-                let total = held.saturating_add(grant);
-                self.push(Event::Reserved { found: found.clone(), leg, grant, total, at: now });
-                claim.granted = claim.granted.saturating_add(grant);
-                (claim.granted < found.traced).then_some(Unserved::CapExhausted)
-            }
-            Err(why) => Some(why),
-        };
-        // Said once, and again only when the reason changes or part of it was served.
-        let said = before.rest == why.map_or(Rest::None, Rest::Waits) && claim.granted == before.granted;
-        if let Some(why) = why.filter(|_| !said) {
-            self.push(Event::Waits { found, why });
-        }
-    }
-
-    fn reconsider(&mut self, brake: &Brake, now: Moment, concerned: impl Fn(&Claim) -> bool) {
-        let waiting: Vec<_> = self.state.claims.iter().filter(|claim| concerned(claim)).cloned().collect();
-        for claim in waiting {
-            self.consider(claim.found.arrival, &claim.found.exchange, brake, now);
-        }
-    }
 }
 
 #[cfg(test)]
-#[path = "standing_tests.rs"]
 mod tests;

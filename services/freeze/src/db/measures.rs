@@ -3,7 +3,11 @@
 use haetae_core::Moment;
 use sqlx::PgPool;
 
-/// How many legs there are in each reported state; `unanswered` before an exchange's first word.
+/// What a leg can be reported as; `unanswered` before its exchange's first word.
+pub(crate) const STATES: [&str; 8] =
+    ["unanswered", "accepted", "binding", "frozen-partial", "frozen-full", "refused", "released", "expired"];
+
+/// How many legs there are in each of [`STATES`].
 ///
 /// # Errors
 /// When the database fails.

@@ -1,3 +1,5 @@
+use haetae_core::WalletRole;
+use time::Duration;
 use time::macros::datetime;
 use uuid::Uuid;
 
