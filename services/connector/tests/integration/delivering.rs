@@ -139,3 +139,17 @@ async fn a_lower_revision_that_comes_late_is_not_sent() {
     let of_leg = book.submitted.iter().filter(|submitted| submitted.opened.order.leg == case.release(2).leg);
     assert_eq!(of_leg.map(|submitted| submitted.opened.order.revision.get()).collect::<Vec<_>>(), [2]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_order_under_the_same_revision_is_set_aside_for_an_operator() {
+    let scene = Scene::new().await;
+    let _replica = scene.replica().await;
+    let case = Case::new();
+    let order = case.freeze(1);
+    let first = scene.order(&case, &order).await;
+    scene.receipt_of(order.leg).await;
+    let second = scene.order(&case, &order).await;
+    assert_ne!(first, second, "each with an authorisation of its own");
+    scene.parked(1).await;
+    assert_eq!(scene.exchange.attempts_at(order.leg), 1);
+}

@@ -262,6 +262,18 @@ impl Scene {
         .await
     }
 
+    /// Waits until so many entries have been set aside for an operator.
+    pub(crate) async fn parked(&self, count: i64) {
+        eventually("entries are parked", async || {
+            let parked: i64 = sqlx::query_scalar("select count(*) from ledger.parked")
+                .fetch_one(&self.connector.db.pool)
+                .await
+                .unwrap();
+            (parked == count).then_some(())
+        })
+        .await;
+    }
+
     /// Cuts the connections over which the database tells replicas that orders are due.
     pub(crate) async fn deafen(&self) {
         let deafened: i64 = sqlx::query_scalar(
