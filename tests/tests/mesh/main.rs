@@ -1,5 +1,7 @@
 //! The whole mesh, on real processes. One at a time: each of these tests wants the machine for itself.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod arrows;
 mod bytecode;
 mod case;

@@ -75,8 +75,7 @@ async fn an_agency_client_in_python_submits_approves_and_follows() {
         .arg(format!("coinone={}", path("keys/coinone.pub.pem").display()))
         .arg("--exchange-key")
         .arg(format!("binance={}", path("keys/binance.pub.pem").display()));
-    let printed =
-        tokio::task::spawn_blocking(move || run(&mut client, "see what it printed")).await.unwrap();
+    let printed = tokio::task::spawn_blocking(move || run(&mut client, "see what it printed")).await.unwrap();
     let outcome: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
     assert_eq!(outcome["ok"], true);
     assert_eq!(outcome["confirmation"]["verified"].as_array().map(Vec::len), Some(2), "{outcome}");

@@ -244,7 +244,12 @@ impl World {
     /// Freezes at named accounts are approved.
     pub(crate) async fn approve_freeze(&self, request: RequestId, accounts: &[Target]) {
         let approved = Approved { exchanges: vec![upbit()], ..Default::default() };
-        let kind = intake::v1::request_content::Kind::Freeze(intake::v1::Freeze::default());
+        // What is approved is a cap for each account; the authorisation's is over all of them.
+        let kind = intake::v1::request_content::Kind::Freeze(intake::v1::Freeze {
+            caps: asset_amounts(&caps(approved.cap)),
+            ..Default::default()
+        });
+        let approved = Approved { cap: approved.cap * accounts.len() as u64, ..approved };
         self.approve(request, kind, &approved, Subject::Targets(accounts.iter().cloned().collect())).await;
     }
 
