@@ -68,23 +68,24 @@ impl Handler for Answers {
             }
             _ => return Ok(()),
         };
-        let Ok(leg) = leg.parse::<LegId>() else { return Ok(self.disregard()) };
+        let Ok(leg) = leg.parse::<LegId>() else { return self.disregard() };
         // Most legs are freeze's, and none of our business.
         let Some(asker) = db::question::asker(&mut *tx, leg).await? else { return Ok(()) };
         match news {
             Ok(news) if exchange == self.exchange.as_str() => {
                 self.hear(tx, leg, asker, news, micros(Moment::now_utc())).await
             }
-            _ => Ok(self.disregard()),
+            _ => self.disregard(),
         }
     }
 }
 
 impl Answers {
     /// A statement that does not verify is no poison, and is not acted on.
-    fn disregard(&self) {
+    fn disregard(&self) -> Result<(), HandleError> {
         METRICS.disregarded.add(1, &[opentelemetry::KeyValue::new("exchange", self.exchange.to_string())]);
         tracing::warn!(exchange = %self.exchange, "a statement is disregarded");
+        Ok(())
     }
 
     async fn hear(
@@ -106,12 +107,12 @@ impl Answers {
         }
         let Some(mut question) = db::question::lock(tx, leg).await? else { return Ok(()) };
         if question.exchange != self.exchange {
-            return Ok(self.disregard());
+            return self.disregard();
         }
         let pace = &self.voice.pace;
         let answered = match &news {
             News::Report(report, statement) if report.leg == leg => question.hear(report, statement, now, pace),
-            News::Report(..) => return Ok(self.disregard()),
+            News::Report(..) => return self.disregard(),
             News::Unavailable { revision } => question.miss(*revision, now, pace),
             News::Undelivered { revision } => {
                 if question.expire(*revision, now, pace) {
@@ -137,9 +138,8 @@ impl Answers {
         if !db::question::conclude(tx, question.asker, account, &conclusion).await? {
             return Ok(());
         }
-        let (row, mut watched) = db::watch::load(tx, watch)
-            .await?
-            .ok_or_else(|| HandleError::poison(anyhow!("a question of no watch")))?;
+        let (row, mut watched) =
+            db::watch::load(tx, watch).await?.ok_or_else(|| HandleError::poison(anyhow!("a question of no watch")))?;
         watched.learn(account, conclusion.standing());
         let found = Found { terms: row.terms, news: watched.settle() };
         let told = tell::concluded(question.asker, &question.subject, &question.target, &conclusion, now);

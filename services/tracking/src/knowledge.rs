@@ -93,7 +93,10 @@ impl Knowledge {
     /// What has to be stored since the last call.
     pub(crate) fn take_unsaved(&mut self) -> Vec<(Account, Known)> {
         let unsaved = std::mem::take(&mut self.unsaved);
-        unsaved.into_iter().filter_map(|account| self.known.get(&account).cloned().map(|known| (account, known))).collect()
+        unsaved
+            .into_iter()
+            .filter_map(|account| self.known.get(&account).cloned().map(|known| (account, known)))
+            .collect()
     }
 
     /// Notes that money leads to an account. True where exchanges are to be asked about it: it is new, and the budget
@@ -142,7 +145,10 @@ impl Knowledge {
     /// whomever it pays: people chose it.
     pub(crate) fn pays_too_many(&self, terms: &Terms, from: &Account, to: &Account) -> bool {
         *from != terms.root.account
-            && self.paid.get(from).is_some_and(|paid| !paid.contains(to) && paid.len() as u64 >= terms.limits.max_degree)
+            && self
+                .paid
+                .get(from)
+                .is_some_and(|paid| !paid.contains(to) && paid.len() as u64 >= terms.limits.max_degree)
     }
 
     /// Notes that money was traced from one account to another.
@@ -154,7 +160,9 @@ impl Knowledge {
     /// where nobody was asked there is no answer.
     pub(crate) fn learn(&mut self, account: &Account, standing: Standing) -> bool {
         match self.known.get_mut(account) {
-            Some(known) if matches!(known.standing, Standing::Open | Standing::NotHeld) && known.standing != standing => {
+            Some(known)
+                if matches!(known.standing, Standing::Open | Standing::NotHeld) && known.standing != standing =>
+            {
                 known.standing = standing;
                 self.unsaved.insert(account.clone());
                 true

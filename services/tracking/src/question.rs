@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use haetae_core::{
-    Authorisation, AuthorisationId, Breach, ConfirmationAnswer, Desired, ExchangeId, LegId, LegReport, LegState, Moment,
-    Order, RefusalReason, RequestId, Target, TransferId, WalletRole, WatchId, micros, within,
+    Authorisation, AuthorisationId, Breach, ConfirmationAnswer, Desired, ExchangeId, LegId, LegReport, LegState,
+    Moment, Order, RefusalReason, RequestId, Target, TransferId, WalletRole, WatchId, micros, within,
 };
 
 use crate::knowledge::{Holder, Standing};

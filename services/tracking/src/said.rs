@@ -117,7 +117,12 @@ pub(crate) fn settle(said: &Said, sighting: &Sighting, outcome: &Outcome) -> (Sa
     (said, changes)
 }
 
-fn settle_hop(said: Option<&SaidHop>, sighting: &Sighting, hop: Option<&Hop>, out: &mut Vec<Change>) -> Option<SaidHop> {
+fn settle_hop(
+    said: Option<&SaidHop>,
+    sighting: &Sighting,
+    hop: Option<&Hop>,
+    out: &mut Vec<Change>,
+) -> Option<SaidHop> {
     let mut finality = |finality| out.push(Change::Finality { sighting: sighting.clone(), finality });
     let Some(hop) = hop else {
         return said.map(|said| {
@@ -138,8 +143,7 @@ fn settle_hop(said: Option<&SaidHop>, sighting: &Sighting, hop: Option<&Hop>, ou
     if moved {
         finality(Finality::Seen);
     }
-    let same =
-        said.is_some_and(|s| (s.depth, s.traced, s.provisional) == (now.depth, now.traced, now.provisional));
+    let same = said.is_some_and(|s| (s.depth, s.traced, s.provisional) == (now.depth, now.traced, now.provisional));
     if !same {
         out.push(Change::Hop { sighting: sighting.clone(), hop: now.clone() });
     }
@@ -168,9 +172,9 @@ fn settle_arrival(
         (said, Some(now)) if said == Some(&now) => Some(now),
         (said, Some(now)) => {
             // Who acts on settled arrivals must hear that it is not one, before hearing what it is instead.
-            if let Some(said) = said.filter(|said| {
-                said.state == ArrivalState::Settled && now.state == ArrivalState::HeldBack
-            }) {
+            if let Some(said) =
+                said.filter(|said| said.state == ArrivalState::Settled && now.state == ArrivalState::HeldBack)
+            {
                 say(&retracted(said));
             }
             say(&now);
@@ -186,7 +190,12 @@ fn settle_arrival(
     }
 }
 
-fn settle_end(said: Option<&SaidEnd>, sighting: &Sighting, outcome: &Outcome, out: &mut Vec<Change>) -> Option<SaidEnd> {
+fn settle_end(
+    said: Option<&SaidEnd>,
+    sighting: &Sighting,
+    outcome: &Outcome,
+    out: &mut Vec<Change>,
+) -> Option<SaidEnd> {
     let (account, now) = match outcome {
         Outcome::Untraced => return None,
         Outcome::Dust { traced } => (&sighting.to, SaidEnd { reason: TrailEnd::Dust, traced: *traced }),

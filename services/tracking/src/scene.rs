@@ -45,11 +45,7 @@ pub(crate) fn terms(stolen: u64) -> Terms {
 /// Transfer `n`, in block `block`.
 pub(crate) fn transfer(n: u32, block: u64, from: u8, to: u8, amount: u64) -> Sighting {
     Sighting {
-        transfer: TransferId {
-            chain: chain(),
-            transaction: format!("0x{n:064x}"),
-            index: TransferIndex::Log(0),
-        },
+        transfer: TransferId { chain: chain(), transaction: format!("0x{n:064x}"), index: TransferIndex::Log(0) },
         from: account(from),
         to: account(to),
         asset: token(),

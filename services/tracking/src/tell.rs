@@ -122,13 +122,7 @@ fn arrived(terms: &Terms, sighting: &Sighting, said: &SaidArrival, key: &Signing
 }
 
 /// What exchanges say about an account changed.
-pub(crate) fn concluded(
-    asker: Asker,
-    subject: &str,
-    target: &Target,
-    conclusion: &Conclusion,
-    now: Moment,
-) -> Told {
+pub(crate) fn concluded(asker: Asker, subject: &str, target: &Target, conclusion: &Conclusion, now: Moment) -> Told {
     let (watch_id, request_id) = match asker {
         Asker::Watch(id) => (id.to_string(), String::new()),
         Asker::Request(id) => (String::new(), id.to_string()),

@@ -117,12 +117,7 @@ pub(crate) struct Totals {
 impl Trail {
     /// Everything is still at the root.
     pub(crate) fn begin(terms: &Terms) -> Self {
-        let root = Node {
-            depth: 0,
-            reached: Reached::Followed,
-            provisional: false,
-            left: terms.stolen.clone(),
-        };
+        let root = Node { depth: 0, reached: Reached::Followed, provisional: false, left: terms.stolen.clone() };
         Self { nodes: BTreeMap::from([(terms.root.account.clone(), root)]), lost: BTreeMap::new() }
     }
 

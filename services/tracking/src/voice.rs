@@ -105,13 +105,7 @@ fn about(terms: &Terms, ask: &Ask, line: &Line) -> Question {
 }
 
 /// A question before its first order.
-pub(crate) fn unasked(
-    asker: Asker,
-    subject: String,
-    line: &Line,
-    target: Target,
-    hop: Option<TransferId>,
-) -> Question {
+pub(crate) fn unasked(asker: Asker, subject: String, line: &Line, target: Target, hop: Option<TransferId>) -> Question {
     Question {
         leg: LegId::of(line.line, &line.exchange, &target, None),
         asker,

@@ -123,7 +123,8 @@ impl Watched {
         sighting: Sighting,
         facts: impl FnOnce(&Account) -> Option<AccountFacts>,
     ) -> Result<bool, FactsMissing> {
-        if sighting.from == sighting.to || sighting.amount.is_zero() || !self.concerns(&sighting.from, &sighting.asset) {
+        if sighting.from == sighting.to || sighting.amount.is_zero() || !self.concerns(&sighting.from, &sighting.asset)
+        {
             // Not kept: what is traced to a payer at a given place never grows by what is learnt later, so that it
             // stays untraced as long as the blocks before it stand; and if they do not, it is seen again.
             return Ok(false);

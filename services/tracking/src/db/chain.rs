@@ -71,10 +71,12 @@ pub(crate) async fn lock_head(conn: &mut PgConnection, chain: &ChainId) -> Resul
 
 /// Notes that watches of the chain changed; they remember the number that this gives. The head is locked.
 pub(crate) async fn bump(conn: &mut PgConnection, chain: &ChainId) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("update chain_head set watch_version = watch_version + 1 where chain = $1 returning watch_version")
-        .bind(chain.as_str())
-        .fetch_one(conn)
-        .await
+    sqlx::query_scalar(
+        "update chain_head set watch_version = watch_version + 1 where chain = $1 returning watch_version",
+    )
+    .bind(chain.as_str())
+    .fetch_one(conn)
+    .await
 }
 
 /// Moves the head: the blocks after `fork` have left the chain, these have come, and only the last `keep` are kept. The
@@ -109,10 +111,8 @@ pub(crate) async fn advance(
 
 /// The last blocks, by number.
 pub(crate) async fn recent(db: impl PgExecutor<'_>, chain: &ChainId) -> Result<BTreeMap<u64, B256>, sqlx::Error> {
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as("select number, hash from block where chain = $1")
-        .bind(chain.as_str())
-        .fetch_all(db)
-        .await?;
+    let rows: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("select number, hash from block where chain = $1").bind(chain.as_str()).fetch_all(db).await?;
     rows.into_iter().map(|(number, hash)| Ok((unsigned("number", number)?, read_hash(&hash)?))).collect()
 }
 

@@ -33,7 +33,8 @@ struct Row {
     ask_at: Option<Moment>,
 }
 
-const COLUMNS: &str = "leg_id, watch_id, request_id, subject, exchange, line, account, memo, hop_transaction, hop_index,
+const COLUMNS: &str =
+    "leg_id, watch_id, request_id, subject, exchange, line, account, memo, hop_transaction, hop_index,
     orders, expires_at, answer, answered, heard_at, as_of, searched, wallet_role, statement, ask_at";
 
 /// A `select` of questions.
@@ -143,30 +144,23 @@ pub(crate) async fn about(
 
 /// The questions of a confirm-address request.
 pub(crate) async fn of_request(db: impl PgExecutor<'_>, request: RequestId) -> Result<Vec<Question>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(select!("where request_id = $1 order by exchange"))
-        .bind(request.0)
-        .fetch_all(db)
-        .await?;
+    let rows: Vec<Row> =
+        sqlx::query_as(select!("where request_id = $1 order by exchange")).bind(request.0).fetch_all(db).await?;
     rows.into_iter().map(Row::read).collect()
 }
 
 /// Questions that are to be asked again, locked; those that another replica has in hand are passed over.
 pub(crate) async fn due(conn: &mut PgConnection, now: Moment, limit: u32) -> Result<Vec<Question>, sqlx::Error> {
-    let rows: Vec<Row> =
-        sqlx::query_as(select!("where ask_at <= $1 order by ask_at limit $2 for update skip locked"))
-            .bind(now)
-            .bind(i64::from(limit))
-            .fetch_all(conn)
-            .await?;
+    let rows: Vec<Row> = sqlx::query_as(select!("where ask_at <= $1 order by ask_at limit $2 for update skip locked"))
+        .bind(now)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
     rows.into_iter().map(Row::read).collect()
 }
 
 /// Whether a watch still wants to know about an account: it is active, and nobody is known to hold the account.
-pub(crate) async fn is_wanted(
-    db: impl PgExecutor<'_>,
-    watch: WatchId,
-    account: &Account,
-) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_wanted(db: impl PgExecutor<'_>, watch: WatchId, account: &Account) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select exists (
             select from watch w join known_account a on a.watch_id = w.id
@@ -195,22 +189,18 @@ pub(crate) async fn insert_confirmation(
     request: RequestId,
     target: &Target,
 ) -> Result<bool, sqlx::Error> {
-    let inserted = sqlx::query(
-        "insert into confirmation (request_id, account, memo) values ($1, $2, $3) on conflict do nothing",
-    )
-    .bind(request.0)
-    .bind(target.account.to_string())
-    .bind(&target.memo)
-    .execute(conn)
-    .await?;
+    let inserted =
+        sqlx::query("insert into confirmation (request_id, account, memo) values ($1, $2, $3) on conflict do nothing")
+            .bind(request.0)
+            .bind(target.account.to_string())
+            .bind(&target.memo)
+            .execute(conn)
+            .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
 /// What a confirm-address request is about.
-pub(crate) async fn confirmation(
-    db: impl PgExecutor<'_>,
-    request: RequestId,
-) -> Result<Option<Target>, sqlx::Error> {
+pub(crate) async fn confirmation(db: impl PgExecutor<'_>, request: RequestId) -> Result<Option<Target>, sqlx::Error> {
     let row: Option<(String, Option<String>)> =
         sqlx::query_as("select account, memo from confirmation where request_id = $1")
             .bind(request.0)
@@ -221,10 +211,7 @@ pub(crate) async fn confirmation(
 
 /// Locks a confirm-address request, so that its answers are heard one after the other.
 pub(crate) async fn lock_confirmation(conn: &mut PgConnection, request: RequestId) -> Result<(), sqlx::Error> {
-    sqlx::query("select from confirmation where request_id = $1 for update")
-        .bind(request.0)
-        .execute(conn)
-        .await?;
+    sqlx::query("select from confirmation where request_id = $1 for update").bind(request.0).execute(conn).await?;
     Ok(())
 }
 

@@ -89,14 +89,12 @@ pub(crate) async fn insert(
     .bind(dust)
     .execute(&mut *conn)
     .await?;
-    sqlx::query(
-        "insert into watch_line (watch_id, exchange, line) select $1, * from unnest($2::text[], $3::uuid[])",
-    )
-    .bind(id.0)
-    .bind(lines.iter().map(|line| line.exchange.as_str()).collect::<Vec<_>>())
-    .bind(lines.iter().map(|line| line.line.0).collect::<Vec<_>>())
-    .execute(conn)
-    .await?;
+    sqlx::query("insert into watch_line (watch_id, exchange, line) select $1, * from unnest($2::text[], $3::uuid[])")
+        .bind(id.0)
+        .bind(lines.iter().map(|line| line.exchange.as_str()).collect::<Vec<_>>())
+        .bind(lines.iter().map(|line| line.line.0).collect::<Vec<_>>())
+        .execute(conn)
+        .await?;
     Ok(true)
 }
 
@@ -207,12 +205,11 @@ async fn assets(
     conn: &mut PgConnection,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Vec<(Asset, Amount, Option<Amount>)>>, sqlx::Error> {
-    let rows: Vec<(Uuid, String, String, Option<String>)> = sqlx::query_as(
-        "select watch_id, asset, stolen::text, dust::text from watch_asset where watch_id = any($1)",
-    )
-    .bind(ids)
-    .fetch_all(conn)
-    .await?;
+    let rows: Vec<(Uuid, String, String, Option<String>)> =
+        sqlx::query_as("select watch_id, asset, stolen::text, dust::text from watch_asset where watch_id = any($1)")
+            .bind(ids)
+            .fetch_all(conn)
+            .await?;
     let mut assets: HashMap<Uuid, Vec<_>> = HashMap::new();
     for (id, asset, stolen, dust) in rows {
         let dust = dust.map(|dust| read("dust", &dust)).transpose()?;
@@ -223,7 +220,8 @@ async fn assets(
 
 impl Row {
     fn read(self, assets: Vec<(Asset, Amount, Option<Amount>)>) -> Result<WatchRow, sqlx::Error> {
-        let stolen: BTreeMap<Asset, Amount> = assets.iter().map(|(asset, stolen, _)| (asset.clone(), *stolen)).collect();
+        let stolen: BTreeMap<Asset, Amount> =
+            assets.iter().map(|(asset, stolen, _)| (asset.clone(), *stolen)).collect();
         let dust = assets.into_iter().filter_map(|(asset, _, dust)| Some((asset, dust?))).collect();
         let account: Account = read("root", &self.root)?;
         Ok(WatchRow {

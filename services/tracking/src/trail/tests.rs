@@ -30,12 +30,7 @@ fn traced(outcome: &Outcome) -> Option<u64> {
 }
 
 fn totals(stolen: u64, arrived: u64, in_flight: u64, ended: u64) -> Totals {
-    Totals {
-        stolen: stolen.into(),
-        arrived: arrived.into(),
-        in_flight: in_flight.into(),
-        ended: ended.into(),
-    }
+    Totals { stolen: stolen.into(), arrived: arrived.into(), in_flight: in_flight.into(), ended: ended.into() }
 }
 
 #[test]
@@ -121,7 +116,8 @@ fn assets_that_were_not_stolen_are_not_followed() {
 #[test]
 fn contracts_and_busy_accounts_are_asked_about_but_not_followed() {
     let mut knowledge = Knowledge::default();
-    let facts = |a: &Account| Some(AccountFacts { contract: *a == account(1), degree: if *a == account(2) { 51 } else { 0 } });
+    let facts =
+        |a: &Account| Some(AccountFacts { contract: *a == account(1), degree: if *a == account(2) { 51 } else { 0 } });
     let transfers =
         [transfer(1, 1, 0, 1, 50), transfer(2, 1, 0, 2, 50), transfer(3, 2, 1, 3, 50), transfer(4, 2, 2, 3, 50)];
     let (outcomes, sums) = fold_with(&terms(100), &mut knowledge, &transfers, facts);
@@ -173,12 +169,8 @@ fn the_last_hop_is_asked_about_and_not_followed_on() {
 fn a_shorter_way_to_an_account_beyond_the_hop_limit_brings_it_under_watch() {
     let mut terms = terms(100);
     terms.limits.max_hops = 2;
-    let transfers = [
-        transfer(1, 1, 0, 1, 50),
-        transfer(2, 2, 1, 2, 50),
-        transfer(3, 3, 0, 2, 50),
-        transfer(4, 4, 2, 3, 100),
-    ];
+    let transfers =
+        [transfer(1, 1, 0, 1, 50), transfer(2, 2, 1, 2, 50), transfer(3, 3, 0, 2, 50), transfer(4, 4, 2, 3, 100)];
     let (outcomes, _) = fold(&terms, &mut Knowledge::default(), &transfers);
     assert_eq!(traced(&outcomes[3]), Some(100));
 }

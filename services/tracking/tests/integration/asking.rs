@@ -88,12 +88,8 @@ async fn no_answer_in_time_is_shown_as_such_and_asked_again_when_the_order_has_e
     let request = mesh.ask_about(&account).await;
     let exchange: ExchangeId = "upbit".parse().unwrap();
     let (first, _) = mesh.asked("upbit", &account, 1).await;
-    let fact = ExchangeUnavailable {
-        exchange: exchange.to_string(),
-        leg_id: first.leg.to_string(),
-        revision: 1,
-        since: None,
-    };
+    let fact =
+        ExchangeUnavailable { exchange: exchange.to_string(), leg_id: first.leg.to_string(), revision: 1, since: None };
     mesh.tell(&exchange, "unavailable", first.leg, fact.encode_to_vec()).await;
     eventually("it is shown", async || {
         confirmation(&replica, request).await.is_some_and(|c| {

@@ -1,9 +1,13 @@
 //! A node, and money that moves on it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use alloy_primitives::{Address, U256, keccak256};
 use haetae_core::{Account, Asset, ChainId};
 use haetae_testkit::anvil::{Anvil, AnvilOptions};
 use serde_json::{Value, json};
+
+use crate::mesh::eventually;
 
 /// Runtime code that emits `Transfer(caller, first word, second word)` whatever it is called with, behind nine bytes that
 /// deploy it.
@@ -15,6 +19,7 @@ const TOKEN: &str = concat!(
 );
 
 pub struct Chain {
+    automine: AtomicBool,
     pub anvil: Anvil,
     pub accounts: Vec<Address>,
     pub token: Address,
@@ -28,9 +33,9 @@ impl Chain {
         let accounts: Vec<Address> = serde_json::from_value(accounts).unwrap();
         let deploy = json!([{"from": accounts[9], "data": format!("0x{}", deployable())}]);
         let hash = anvil.rpc("eth_sendTransaction", deploy).await.unwrap();
-        let receipt = anvil.rpc("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+        let receipt = receipt(&anvil, &hash).await;
         let token = serde_json::from_value(receipt["contractAddress"].clone()).unwrap();
-        Self { anvil, accounts, token }
+        Self { automine: AtomicBool::new(true), anvil, accounts, token }
     }
 
     pub fn id() -> ChainId {
@@ -67,7 +72,16 @@ impl Chain {
 
     async fn send(&self, transaction: Value) -> String {
         let hash = self.anvil.rpc("eth_sendTransaction", json!([transaction])).await.unwrap();
+        if self.automine.load(Ordering::Relaxed) {
+            receipt(&self.anvil, &hash).await;
+        }
         hash.as_str().unwrap().to_owned()
+    }
+
+    /// Number of the block that a transaction is in.
+    pub async fn block_of(&self, transaction: &str) -> u64 {
+        let receipt = receipt(&self.anvil, &json!(transaction)).await;
+        serde_json::from_value::<U256>(receipt["blockNumber"].clone()).unwrap().to()
     }
 
     pub async fn mine(&self, blocks: u64) {
@@ -77,6 +91,7 @@ impl Chain {
     /// Transactions wait from here on until a block is mined.
     pub async fn automine(&self, on: bool) {
         self.anvil.rpc("evm_setAutomine", json!([on])).await.unwrap();
+        self.automine.store(on, Ordering::Relaxed);
     }
 
     pub async fn number(&self) -> u64 {
@@ -98,6 +113,17 @@ impl Chain {
         let hash = self.anvil.rpc("eth_sendRawTransaction", json!([raw])).await.unwrap();
         hash.as_str().unwrap().to_owned()
     }
+}
+
+/// The node answers before it has mined.
+async fn receipt(anvil: &Anvil, hash: &Value) -> Value {
+    let mut receipt = Value::Null;
+    eventually("the transaction is mined", async || {
+        receipt = anvil.rpc("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+        !receipt.is_null()
+    })
+    .await;
+    receipt
 }
 
 fn deployable() -> String {

@@ -26,10 +26,8 @@ async fn coins_and_tokens_are_followed_and_every_new_account_is_asked_about_at_e
     eventually("three hops", async || hops(&mesh, watch).await.len() == 3).await;
 
     let found = hops(&mesh, watch).await;
-    let short: Vec<_> = found
-        .iter()
-        .map(|hop| (hop.amount.as_str(), hop.traced_amount.as_str(), hop.depth, hop.provisional))
-        .collect();
+    let short: Vec<_> =
+        found.iter().map(|hop| (hop.amount.as_str(), hop.traced_amount.as_str(), hop.depth, hop.provisional)).collect();
     assert_eq!(short, [("700", "700", 1, false), ("800", "500", 1, false), ("600", "600", 2, true)]);
     let indexes: Vec<_> = found.iter().map(|hop| hop.transfer.as_ref().unwrap().index.clone()).collect();
     assert_eq!(indexes, ["native", "log/0", "native"]);
@@ -38,7 +36,10 @@ async fn coins_and_tokens_are_followed_and_every_new_account_is_asked_about_at_e
     for exchange in EXCHANGES {
         for account in [1, 2, 3] {
             let (order, _) = mesh.asked(exchange, &mesh.chain.account(account), 1).await;
-            assert_eq!(order.hop.unwrap().index, if account == 2 { TransferIndex::Log(0) } else { TransferIndex::Native });
+            assert_eq!(
+                order.hop.unwrap().index,
+                if account == 2 { TransferIndex::Log(0) } else { TransferIndex::Native }
+            );
         }
         assert!(mesh.questions(exchange, &mesh.chain.account(0)).await.is_empty(), "nobody is asked about the root");
     }
@@ -171,8 +172,7 @@ async fn a_trail_is_shown_in_pages_and_grows_at_its_end() {
     let mut token = String::new();
     let mut numbers = Vec::new();
     loop {
-        let request =
-            wire::ListTrailRequest { watch_id: watch.to_string(), page_size: 2, page_token: token };
+        let request = wire::ListTrailRequest { watch_id: watch.to_string(), page_size: 2, page_token: token };
         let page = replica.api().list_trail(Request::new(request)).await.unwrap().into_inner();
         numbers.extend(page.items.iter().map(|item| item.number));
         token = page.next_page_token;

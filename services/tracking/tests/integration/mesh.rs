@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use haetae_core::{
     Account, Act, Amount, Asset, Authorisation, AuthorisationId, Budgets, CaseRef, Confidentiality, Confirmation,
-    ConfirmationAnswer, DecisionRole, ExchangeId, LegId, LegReport, LegState, Moment, Officer, Order, OrderKind, Receipt,
-    RequestId, Subject, Target, WalletRole, WatchId, micros,
+    ConfirmationAnswer, DecisionRole, ExchangeId, LegId, LegReport, LegState, Moment, Officer, Order, OrderKind,
+    Receipt, RequestId, Subject, Target, WalletRole, WatchId, micros,
 };
 use haetae_ledger::{Doorbell, Expected, Follower, Log, LogConfig, NewEntry, Sealer};
 use haetae_seal::checkpoint::LogKey;
 use haetae_seal::dsse::{Algorithm, SigningKey};
 use haetae_testkit::postgres::TestDb;
 use haetae_tracking::{ChainConfig, Config, KeysConfig, NodeConfig, QuestionsConfig, Tracking};
-use haetae_wire::convert::{asset_amounts, timestamp};
 use haetae_wire::connector::v1::ReceiptReceived;
+use haetae_wire::convert::{asset_amounts, timestamp};
 use haetae_wire::intake::v1 as intake;
 use haetae_wire::keys::Keyring;
 use haetae_wire::registry::Registry;
@@ -140,7 +140,8 @@ impl Mesh {
         let intake = House::new(ledger().await, "test/intake").await;
         let mut connectors = BTreeMap::new();
         for name in EXCHANGES {
-            connectors.insert(name.parse().unwrap(), House::new(ledger().await, &format!("test/connector/{name}")).await);
+            connectors
+                .insert(name.parse().unwrap(), House::new(ledger().await, &format!("test/connector/{name}")).await);
         }
         let key = || SigningKey::generate(Algorithm::Ed25519);
         let (authorise, arrive, confirm) = (key(), key(), key());
@@ -204,10 +205,8 @@ impl Mesh {
 
     /// The last block that was read.
     pub async fn head(&self) -> Option<u64> {
-        let number: Option<i64> = sqlx::query_scalar("select number from chain_head")
-            .fetch_optional(&self.tracking.db.pool)
-            .await
-            .unwrap();
+        let number: Option<i64> =
+            sqlx::query_scalar("select number from chain_head").fetch_optional(&self.tracking.db.pool).await.unwrap();
         number.map(|number| u64::try_from(number).unwrap())
     }
 
@@ -235,7 +234,8 @@ impl Mesh {
     /// People approve a watch, and tracking takes it up.
     pub async fn watch(&self, of: &WatchOf) -> WatchId {
         let watch = self.grant_watch(of).await;
-        eventually("the watch is active", async || self.stream(watch).await.iter().any(|s| s.kind == "watch-active")).await;
+        eventually("the watch is active", async || self.stream(watch).await.iter().any(|s| s.kind == "watch-active"))
+            .await;
         watch
     }
 
@@ -412,11 +412,7 @@ fn entry(kind: &'static str, subject: &str, payload: Vec<u8>) -> NewEntry {
 }
 
 fn case() -> CaseRef {
-    CaseRef {
-        agency: "knp".parse().unwrap(),
-        unit: "cyber".parse().unwrap(),
-        number: "2026-cyber-00412".to_owned(),
-    }
+    CaseRef { agency: "knp".parse().unwrap(), unit: "cyber".parse().unwrap(), number: "2026-cyber-00412".to_owned() }
 }
 
 fn authorisation(request: RequestId, exchange: &ExchangeId, subject: Subject, now: Moment) -> Authorisation {
@@ -448,7 +444,10 @@ fn authorisation(request: RequestId, exchange: &ExchangeId, subject: Subject, no
         valid_from: now - time::Duration::MINUTE,
         valid_until: now + time::Duration::days(7),
         freeze_until: None,
-        confidentiality: Confidentiality::Deferred { ground: "flight".to_owned(), notice_due: now + time::Duration::DAY },
+        confidentiality: Confidentiality::Deferred {
+            ground: "flight".to_owned(),
+            notice_due: now + time::Duration::DAY,
+        },
         officer: Officer {
             name: "Hong Gildong".to_owned(),
             title: "Inspector".to_owned(),

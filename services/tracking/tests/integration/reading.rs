@@ -32,9 +32,7 @@ async fn a_watch_misses_nothing_from_the_block_after_the_one_it_names() {
     let after = active[0].watch.as_ref().unwrap().active_after_block;
     let mut expected = Vec::new();
     for hash in paid {
-        let receipt = mesh.chain.anvil.rpc("eth_getTransactionReceipt", serde_json::json!([hash])).await.unwrap();
-        let number: alloy_primitives::U256 = serde_json::from_value(receipt["blockNumber"].clone()).unwrap();
-        if number > alloy_primitives::U256::from(after) {
+        if mesh.chain.block_of(&hash).await > after {
             expected.push(hash);
         }
     }
