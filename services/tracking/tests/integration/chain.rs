@@ -18,16 +18,16 @@ const TOKEN: &str = concat!(
     "60206000a300"
 );
 
-pub struct Chain {
+pub(crate) struct Chain {
     automine: AtomicBool,
-    pub anvil: Anvil,
-    pub accounts: Vec<Address>,
-    pub token: Address,
+    pub(crate) anvil: Anvil,
+    pub(crate) accounts: Vec<Address>,
+    pub(crate) token: Address,
 }
 
 impl Chain {
     /// A block for each transaction, and a token.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let anvil = Anvil::start(AnvilOptions::default()).await.unwrap();
         let accounts = anvil.rpc("eth_accounts", json!([])).await.unwrap();
         let accounts: Vec<Address> = serde_json::from_value(accounts).unwrap();
@@ -38,32 +38,32 @@ impl Chain {
         Self { automine: AtomicBool::new(true), anvil, accounts, token }
     }
 
-    pub fn id() -> ChainId {
+    pub(crate) fn id() -> ChainId {
         ChainId::evm(31_337)
     }
 
-    pub fn account(&self, n: usize) -> Account {
+    pub(crate) fn account(&self, n: usize) -> Account {
         Account::evm(Self::id(), self.accounts[n])
     }
 
-    pub fn coin() -> Asset {
+    pub(crate) fn coin() -> Asset {
         Asset::evm_native(Self::id())
     }
 
-    pub fn token(&self) -> Asset {
+    pub(crate) fn token(&self) -> Asset {
         Asset::erc20(Self::id(), self.token)
     }
 
     /// Gives the transaction's hash.
-    pub async fn pay(&self, from: usize, to: usize, amount: u64) -> String {
+    pub(crate) async fn pay(&self, from: usize, to: usize, amount: u64) -> String {
         self.pay_to(from, self.accounts[to], amount).await
     }
 
-    pub async fn pay_to(&self, from: usize, to: Address, amount: u64) -> String {
+    pub(crate) async fn pay_to(&self, from: usize, to: Address, amount: u64) -> String {
         self.send(json!({"from": self.accounts[from], "to": to, "value": U256::from(amount)})).await
     }
 
-    pub async fn pay_token(&self, from: usize, to: usize, amount: u64) -> String {
+    pub(crate) async fn pay_token(&self, from: usize, to: usize, amount: u64) -> String {
         let mut data = self.accounts[to].into_word().to_vec();
         data.extend(U256::from(amount).to_be_bytes::<32>());
         let data = alloy_primitives::hex::encode_prefixed(data);
@@ -79,37 +79,37 @@ impl Chain {
     }
 
     /// Number of the block that a transaction is in.
-    pub async fn block_of(&self, transaction: &str) -> u64 {
+    pub(crate) async fn block_of(&self, transaction: &str) -> u64 {
         let receipt = receipt(&self.anvil, &json!(transaction)).await;
         serde_json::from_value::<U256>(receipt["blockNumber"].clone()).unwrap().to()
     }
 
-    pub async fn mine(&self, blocks: u64) {
+    pub(crate) async fn mine(&self, blocks: u64) {
         self.anvil.rpc("anvil_mine", json!([U256::from(blocks)])).await.unwrap();
     }
 
     /// Transactions wait from here on until a block is mined.
-    pub async fn automine(&self, on: bool) {
+    pub(crate) async fn automine(&self, on: bool) {
         self.anvil.rpc("evm_setAutomine", json!([on])).await.unwrap();
         self.automine.store(on, Ordering::Relaxed);
     }
 
-    pub async fn number(&self) -> u64 {
+    pub(crate) async fn number(&self) -> u64 {
         let number = self.anvil.rpc("eth_blockNumber", json!([])).await.unwrap();
         serde_json::from_value::<U256>(number).unwrap().to()
     }
 
     /// The last blocks are replaced by as many empty ones.
-    pub async fn reorg(&self, depth: u64) {
+    pub(crate) async fn reorg(&self, depth: u64) {
         self.anvil.rpc("anvil_reorg", json!([depth, []])).await.unwrap();
     }
 
     /// A transaction as it was signed, to be sent again.
-    pub async fn raw(&self, hash: &str) -> Value {
+    pub(crate) async fn raw(&self, hash: &str) -> Value {
         self.anvil.rpc("eth_getRawTransactionByHash", json!([hash])).await.unwrap()
     }
 
-    pub async fn send_raw(&self, raw: Value) -> String {
+    pub(crate) async fn send_raw(&self, raw: Value) -> String {
         let hash = self.anvil.rpc("eth_sendRawTransaction", json!([raw])).await.unwrap();
         hash.as_str().unwrap().to_owned()
     }

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use haetae_core::{
-    Account, Act, Amount, Asset, Authorisation, AuthorisationId, Budgets, CaseRef, Confidentiality, Confirmation,
-    ConfirmationAnswer, DecisionRole, ExchangeId, LegId, LegReport, LegState, Moment, Officer, Order, OrderKind,
+    Account, Amount, Asset, Confirmation, ConfirmationAnswer, ExchangeId, LegId, LegReport, LegState, Moment, Order,
     Receipt, RequestId, Subject, Target, WalletRole, WatchId, micros,
 };
 use haetae_ledger::{Doorbell, Expected, Follower, Log, LogConfig, NewEntry, Sealer};
@@ -27,14 +26,15 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::authority::{authorisation, case, registry};
 use crate::chain::Chain;
 
-pub const EXCHANGES: [&str; 2] = ["bithumb", "upbit"];
+pub(crate) const EXCHANGES: [&str; 2] = ["bithumb", "upbit"];
 
 /// A log in a database of its own.
-pub struct House {
+pub(crate) struct House {
     db: TestDb,
-    pub log: Log,
+    pub(crate) log: Log,
     pem: String,
     origin: String,
 }
@@ -63,41 +63,41 @@ async fn open(pool: &PgPool, origin: &str, pem: &str) -> Log {
     Log::open(pool.clone(), config, Doorbell::local()).await.unwrap()
 }
 
-pub struct Mesh {
-    pub chain: Chain,
-    pub tracking: House,
+pub(crate) struct Mesh {
+    pub(crate) chain: Chain,
+    pub(crate) tracking: House,
     intake: House,
     connectors: BTreeMap<ExchangeId, House>,
     authorise: SigningKey,
     exchange_keys: BTreeMap<ExchangeId, SigningKey>,
-    pub registry: Registry,
-    pub keyring: Keyring,
+    pub(crate) registry: Registry,
+    pub(crate) keyring: Keyring,
     config: Config,
     _keys: tempfile::TempDir,
 }
 
 /// A replica of tracking; it ends as if killed when this is dropped.
-pub struct Replica {
+pub(crate) struct Replica {
     tracking: Tracking,
     _tasks: JoinSet<()>,
 }
 
 impl Replica {
-    pub fn api(&self) -> impl haetae_wire::tracking::v1::tracking_service_server::TrackingService + use<> {
+    pub(crate) fn api(&self) -> impl haetae_wire::tracking::v1::tracking_service_server::TrackingService + use<> {
         self.tracking.api()
     }
 }
 
 /// What a watch is to be.
-pub struct WatchOf {
-    pub root: usize,
-    pub stolen: BTreeMap<Asset, Amount>,
-    pub limits: intake::WatchLimits,
-    pub period: Duration,
+pub(crate) struct WatchOf {
+    pub(crate) root: usize,
+    pub(crate) stolen: BTreeMap<Asset, Amount>,
+    pub(crate) limits: intake::WatchLimits,
+    pub(crate) period: Duration,
 }
 
 impl WatchOf {
-    pub fn coins(root: usize, stolen: u64) -> Self {
+    pub(crate) fn coins(root: usize, stolen: u64) -> Self {
         Self {
             root,
             stolen: BTreeMap::from([(Chain::coin(), Amount::from(stolen))]),
@@ -115,25 +115,25 @@ impl WatchOf {
 
 /// One entry of tracking's log.
 #[derive(Clone, Debug)]
-pub struct Said {
-    pub kind: String,
-    pub stream: String,
-    pub audience: Option<String>,
-    pub payload: Vec<u8>,
+pub(crate) struct Said {
+    pub(crate) kind: String,
+    pub(crate) stream: String,
+    pub(crate) audience: Option<String>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Said {
-    pub fn read<M: Message + Default>(&self) -> M {
+    pub(crate) fn read<M: Message + Default>(&self) -> M {
         M::decode(self.payload.as_slice()).unwrap()
     }
 }
 
 impl Mesh {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(QuestionsConfig::default()).await
     }
 
-    pub async fn with(questions: QuestionsConfig) -> Self {
+    pub(crate) async fn with(questions: QuestionsConfig) -> Self {
         let ledger = async || TestDb::migrated(&haetae_ledger::MIGRATOR).await.unwrap();
         let chain = Chain::start().await;
         let tracking = House::new(tracking_database().await, "test/tracking").await;
@@ -175,7 +175,7 @@ impl Mesh {
     }
 
     /// Starts a replica and waits until the chain is being read.
-    pub async fn replica(&self) -> Replica {
+    pub(crate) async fn replica(&self) -> Replica {
         let log = open(&self.tracking.db.pool, &self.tracking.origin, &self.tracking.pem).await;
         let tracking = || Tracking::new(self.config.clone(), &self.registry, log.clone()).unwrap();
         let (working, asked) = (tracking(), tracking());
@@ -204,20 +204,20 @@ impl Mesh {
     }
 
     /// The last block that was read.
-    pub async fn head(&self) -> Option<u64> {
+    pub(crate) async fn head(&self) -> Option<u64> {
         let number: Option<i64> =
             sqlx::query_scalar("select number from chain_head").fetch_optional(&self.tracking.db.pool).await.unwrap();
         number.map(|number| u64::try_from(number).unwrap())
     }
 
     /// Waits until everything on the chain was read.
-    pub async fn caught_up(&self) {
+    pub(crate) async fn caught_up(&self) {
         let target = self.chain.number().await;
         eventually("the chain was read", async || self.head().await.is_some_and(|head| head >= target)).await;
     }
 
     /// People approve a watch.
-    pub async fn grant_watch(&self, of: &WatchOf) -> WatchId {
+    pub(crate) async fn grant_watch(&self, of: &WatchOf) -> WatchId {
         let watch = WatchId(Uuid::new_v4());
         let root = Target::account(self.chain.account(of.root));
         let content = intake::request_content::Kind::Watch(intake::Watch {
@@ -232,7 +232,7 @@ impl Mesh {
     }
 
     /// People approve a watch, and tracking takes it up.
-    pub async fn watch(&self, of: &WatchOf) -> WatchId {
+    pub(crate) async fn watch(&self, of: &WatchOf) -> WatchId {
         let watch = self.grant_watch(of).await;
         eventually("the watch is active", async || self.stream(watch).await.iter().any(|s| s.kind == "watch-active"))
             .await;
@@ -240,7 +240,7 @@ impl Mesh {
     }
 
     /// People approve that exchanges are asked about an account.
-    pub async fn ask_about(&self, account: &Account) -> RequestId {
+    pub(crate) async fn ask_about(&self, account: &Account) -> RequestId {
         let target = Target::account(account.clone());
         let kind = intake::ConfirmAddress { target: Some((&target).into()) };
         let content = intake::request_content::Kind::ConfirmAddress(kind);
@@ -283,7 +283,7 @@ impl Mesh {
     }
 
     /// Everything tracking said, in the order of its log.
-    pub async fn said(&self) -> Vec<Said> {
+    pub(crate) async fn said(&self) -> Vec<Said> {
         let rows: Vec<(String, String, Option<String>, Vec<u8>)> = sqlx::query_as(
             "select kind, stream, audience, payload from ledger.entry where position is not null order by position",
         )
@@ -294,18 +294,18 @@ impl Mesh {
     }
 
     /// What tracking said of a watch.
-    pub async fn stream(&self, watch: WatchId) -> Vec<Said> {
+    pub(crate) async fn stream(&self, watch: WatchId) -> Vec<Said> {
         let stream = format!("watch/{watch}");
         self.said().await.into_iter().filter(|said| said.stream == stream).collect()
     }
 
     /// What tracking said of a watch, by kind.
-    pub async fn of_kind<M: Message + Default>(&self, watch: WatchId, kind: &str) -> Vec<M> {
+    pub(crate) async fn of_kind<M: Message + Default>(&self, watch: WatchId, kind: &str) -> Vec<M> {
         self.stream(watch).await.iter().filter(|said| said.kind == kind).map(Said::read).collect()
     }
 
     /// Questions to an exchange about an account, verified as the exchange would, oldest first.
-    pub async fn questions(&self, exchange: &str, account: &Account) -> Vec<(Order, Vec<u8>)> {
+    pub(crate) async fn questions(&self, exchange: &str, account: &Account) -> Vec<(Order, Vec<u8>)> {
         let said = self.said().await;
         let to = said.into_iter().filter(|s| s.kind == "question" && s.audience.as_deref() == Some(exchange));
         let opened = to.map(|s| (open_order_envelope(&s.payload, &self.keyring).unwrap().order, s.payload));
@@ -313,7 +313,7 @@ impl Mesh {
     }
 
     /// Waits for a question.
-    pub async fn asked(&self, exchange: &str, account: &Account, revision: u32) -> (Order, Vec<u8>) {
+    pub(crate) async fn asked(&self, exchange: &str, account: &Account, revision: u32) -> (Order, Vec<u8>) {
         let mut found = None;
         eventually("the exchange is asked", async || {
             let questions = self.questions(exchange, account).await;
@@ -325,14 +325,14 @@ impl Mesh {
     }
 
     /// An exchange answers the first question about an account.
-    pub async fn answer(&self, exchange: &str, account: &Account, answer: ConfirmationAnswer) {
+    pub(crate) async fn answer(&self, exchange: &str, account: &Account, answer: ConfirmationAnswer) {
         let (order, envelope) = self.asked(exchange, account, 1).await;
         let exchange: ExchangeId = exchange.parse().unwrap();
         self.receipt(&exchange, &order, &envelope, answer, &self.exchange_keys[&exchange]).await;
     }
 
     /// An exchange's connector brings an answer that another's key has signed.
-    pub async fn forge(&self, exchange: &str, account: &Account, answer: ConfirmationAnswer) {
+    pub(crate) async fn forge(&self, exchange: &str, account: &Account, answer: ConfirmationAnswer) {
         let (order, envelope) = self.asked(exchange, account, 1).await;
         let exchange: ExchangeId = exchange.parse().unwrap();
         let other = self.exchange_keys.iter().find(|(name, _)| **name != exchange).map(|(_, key)| key);
@@ -379,7 +379,7 @@ impl Mesh {
     }
 
     /// A connector says something about a leg.
-    pub async fn tell(&self, exchange: &ExchangeId, kind: &'static str, leg: LegId, payload: Vec<u8>) {
+    pub(crate) async fn tell(&self, exchange: &ExchangeId, kind: &'static str, leg: LegId, payload: Vec<u8>) {
         self.connectors[exchange].append(entry(kind, &format!("leg/{leg}"), payload)).await;
     }
 }
@@ -411,80 +411,7 @@ fn entry(kind: &'static str, subject: &str, payload: Vec<u8>) -> NewEntry {
     }
 }
 
-fn case() -> CaseRef {
-    CaseRef { agency: "knp".parse().unwrap(), unit: "cyber".parse().unwrap(), number: "2026-cyber-00412".to_owned() }
-}
-
-fn authorisation(request: RequestId, exchange: &ExchangeId, subject: Subject, now: Moment) -> Authorisation {
-    let id = AuthorisationId(Uuid::new_v4());
-    let decision = |role, person: &str| haetae_core::Decision { role, person: person.parse().unwrap(), at: now };
-    Authorisation {
-        id,
-        act: Act::Grant,
-        line: id,
-        amendment: 1,
-        exchange: exchange.clone(),
-        request,
-        case: case(),
-        ground: haetae_core::LegalGround {
-            basis: "warrant".to_owned(),
-            citation: "Criminal Procedure Act, art. 215".to_owned(),
-            document: Some(haetae_core::Document {
-                number: "2026-1".to_owned(),
-                issuer: "Seoul Central District Court".to_owned(),
-                issued_at: now,
-                valid_until: now + time::Duration::days(7),
-                sha256: [7; 32],
-            }),
-            ratify_by: None,
-        },
-        permitted: BTreeSet::from([OrderKind::ConfirmAddress]),
-        subject,
-        caps: BTreeMap::new(),
-        valid_from: now - time::Duration::MINUTE,
-        valid_until: now + time::Duration::days(7),
-        freeze_until: None,
-        confidentiality: Confidentiality::Deferred {
-            ground: "flight".to_owned(),
-            notice_due: now + time::Duration::DAY,
-        },
-        officer: Officer {
-            name: "Hong Gildong".to_owned(),
-            title: "Inspector".to_owned(),
-            address: "Seoul".to_owned(),
-            email: "officer@police.example".to_owned(),
-            phone: "02-000-0000".to_owned(),
-        },
-        decisions: vec![decision(DecisionRole::Requested, "p-1"), decision(DecisionRole::Approved, "p-2")],
-        issued_at: now,
-        budgets: Budgets { max_questions: 100, max_legs_per_hour: 0 },
-    }
-}
-
-fn registry(
-    authorise: &SigningKey,
-    arrive: &SigningKey,
-    confirm: &SigningKey,
-    exchanges: &BTreeMap<ExchangeId, SigningKey>,
-) -> String {
-    let pem = |key: &SigningKey| format!("'''\n{}'''", key.public_key().to_spki_pem());
-    let mut text = "[agency]\n".to_owned();
-    for (purpose, key) in [("authorise", authorise), ("arrive", arrive), ("confirm", confirm)] {
-        text += &format!("[[agency.key]]\npurpose = \"{purpose}\"\npublic_key = {}\n", pem(key));
-    }
-    for (exchange, key) in exchanges {
-        text += &format!(
-            "[[exchange]]\nid = \"{exchange}\"\ndisplay_name = \"{exchange}\"\n\
-             endpoints = [\"https://{exchange}.example\"]\nserver_name = \"{exchange}.example\"\nca = \"ca.pem\"\n\
-             confirm_within = \"500ms\"\nfreeze_within = \"2s\"\nchains = [\"eip155:31337\"]\n\
-             [[exchange.key]]\npublic_key = {}\n",
-            pem(key)
-        );
-    }
-    text
-}
-
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds().await {
         assert!(Instant::now() < deadline, "never: {what}");
