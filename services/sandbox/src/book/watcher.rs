@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::U256;
+use anyhow::Context;
 use haetae_core::{Account, Amount, Asset, Moment, Target, TransferId, micros};
 use opentelemetry::global;
 use opentelemetry::metrics::Gauge;
@@ -66,23 +67,19 @@ impl Watcher {
                 self.begin(&newest).await?;
                 continue;
             };
-            self.behind.record(newest.number().saturating_sub(head.number.unsigned_abs()), &[]);
-            if cancel.is_cancelled()
-                || (newest.number(), newest.hash.to_string()) == (head.number.unsigned_abs(), head.hash.clone())
-            {
+            self.behind.record(newest.number().saturating_sub(head.number()), &[]);
+            if cancel.is_cancelled() || head.is(newest.hash) {
                 return Ok(());
             }
-            if newest.number() > head.number.unsigned_abs() {
-                match self.node.block(head.number.unsigned_abs() + 1).await? {
+            if newest.number() > head.number() {
+                match self.node.block(head.number() + 1).await? {
                     None => return Ok(()),
-                    Some(block) if block.header.parent_hash.to_string() == head.hash => {
-                        self.read(&head, &block).await?
-                    }
+                    Some(block) if head.is(block.header.parent_hash) => self.read(&head, &block).await?,
                     Some(_) => self.step_back(&head).await?,
                 }
             } else {
-                match self.node.at(head.number.unsigned_abs()).await? {
-                    Some(same) if same.hash.to_string() == head.hash => return Ok(()),
+                match self.node.at(head.number()).await? {
+                    Some(same) if head.is(same.hash) => return Ok(()),
                     _ => self.step_back(&head).await?,
                 }
             }
@@ -135,13 +132,15 @@ impl Watcher {
     /// The head was replaced: takes it back and stands on the block before.
     async fn step_back(&self, head: &Head) -> anyhow::Result<()> {
         let chain = self.books.chain();
-        let before = head.number - 1;
-        let Some(hash) = db::block_hash(self.books.pool(), chain, before).await? else {
-            anyhow::bail!("the chain was replaced further back than is remembered");
+        let before = head.number().saturating_sub(1);
+        let hash = match db::block_hash(self.books.pool(), chain, before).await? {
+            Some(hash) => hash,
+            // Reading began after it: whatever it is, nothing was taken from it.
+            None => self.node.at(before).await?.context("the chain has become shorter than was read")?.hash,
         };
         let mut tx = self.books.pool().begin().await?;
-        if db::move_head(&mut tx, chain, Some(head), before.unsigned_abs(), hash).await? {
-            let lost = db::take_back(&mut tx, chain, head.number).await?;
+        if db::move_head(&mut tx, chain, Some(head), before, hash).await? {
+            let lost = db::take_back(&mut tx, chain, head.number()).await?;
             if lost > 0 {
                 tracing::error!(deposits = lost, "credited deposits were in a block that was replaced");
             }

@@ -1,6 +1,7 @@
 //! Legs in the database: what a book tells of credits and asks before it lets money go, and periods that end.
 
 use haetae_core::{Amount, Asset, LegId, LegReport, Moment};
+use opentelemetry::metrics::Counter;
 use opentelemetry::{KeyValue, global};
 use sqlx::{PgConnection, PgPool, PgTransaction};
 
@@ -14,11 +15,13 @@ use super::{db, withheld};
 pub(crate) struct Legs {
     pool: PgPool,
     log: EventLog,
+    reports: Counter<u64>,
 }
 
 impl Legs {
     pub(crate) fn new(pool: PgPool, log: EventLog) -> Self {
-        Self { pool, log }
+        let reports = global::meter("haetae").u64_counter("haetae.exchange.reports").build();
+        Self { pool, log, reports }
     }
 
     pub(super) fn log(&self) -> &EventLog {
@@ -87,9 +90,7 @@ impl Legs {
     /// Writes a leg that an order changed, and says so in the log. An answer to a question is complete in its receipt.
     pub(super) async fn changed(&self, tx: &mut PgConnection, leg: &Leg, now: Moment) -> Result<(), sqlx::Error> {
         db::put_leg(tx, leg).await?;
-        let state = leg.report.state;
-        let reports = global::meter("haetae").u64_counter("haetae.exchange.reports").build();
-        reports.add(1, &[KeyValue::new("state", format!("{state:?}"))]);
+        self.reports.add(1, &[KeyValue::new("state", format!("{:?}", leg.report.state))]);
         if leg.report.confirmation.is_none() { self.log.append(tx, leg.report.clone(), now).await } else { Ok(()) }
     }
 
