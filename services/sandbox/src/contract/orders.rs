@@ -72,9 +72,6 @@ impl<B: Book> Orders<B> {
         let order = verified.order;
         let mut tx = self.legs.begin().await?;
         db::lock_leg(&mut tx, order.leg).await?;
-        if let Some(receipt) = db::receipt(&mut *tx, &[verified.sha256]).await? {
-            return Ok(receipt);
-        }
         let found = self.find(&mut tx, order).await?;
         let before = db::leg(&mut tx, order.leg).await?;
         let report = match Leg::take(before.as_ref(), verified, &found, now) {
@@ -85,6 +82,7 @@ impl<B: Book> Orders<B> {
             }
         };
         let receipt = self.legs.log().signer().receipt(report, now);
+        // Where the same bytes came twice at once, the receipt is the one that the first were given.
         let receipt = db::keep_receipt(&mut tx, &verified.sha256, receipt, now).await?;
         self.legs.commit(tx).await?;
         Ok(receipt)

@@ -92,6 +92,27 @@ async fn the_same_bytes_get_the_same_receipt_whatever_happened_since() {
 }
 
 #[tokio::test]
+async fn the_same_bytes_at_the_same_moment_get_the_same_receipt() {
+    let mut scene = Scene::new().await;
+    let account = scene.open_account("mallory").await;
+    for _ in 0..5 {
+        let case = Case::now(&account, &coin());
+        let order = scene.police.sign(&case, &case.freeze(1, ETHER)).await;
+        let receipts = (0..4).map(|_| {
+            let (mut exchange, order) = (scene.exchange.clone(), Some(order.clone()));
+            async move { exchange.submit(SubmitRequest { order }).await.unwrap().into_inner().receipt.unwrap().envelope }
+        });
+        let receipts = futures::future::join_all(receipts).await;
+        assert!(receipts.iter().all(|receipt| *receipt == receipts[0]));
+        assert_eq!(scene.receipt(&receipts[0]).report.state, LegState::Binding);
+    }
+    let mut events = scene.follow("", 0, 0).await;
+    for sequence in 1..=5 {
+        assert_eq!(events.next().await.sequence, sequence, "each freeze was told of once");
+    }
+}
+
+#[tokio::test]
 async fn the_highest_revision_wins_and_a_release_seen_first_is_a_tombstone() {
     let mut scene = Scene::new().await;
     let account = scene.open_account("mallory").await;

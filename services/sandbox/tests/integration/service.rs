@@ -105,24 +105,3 @@ async fn only_the_agencys_connector_may_call_the_contract() {
     assert_eq!(stranger.describe(DescribeRequest {}).await.unwrap_err().code(), Code::PermissionDenied);
     assert!(scene.exchange.describe(DescribeRequest {}).await.is_ok());
 }
-
-#[tokio::test]
-async fn zz_latency() {
-    let mut scene = Scene::new().await;
-    let account = scene.open_account("mallory").await;
-    let (mut q, mut f) = (Vec::new(), Vec::new());
-    for _ in 0..30 {
-        let case = Case::now(&account, &coin());
-        let order = scene.police.sign(&case, &case.question(1)).await;
-        let t = std::time::Instant::now();
-        scene.submit_bytes(&order).await;
-        q.push(t.elapsed());
-        let order = scene.police.sign(&case, &case.freeze(1, ETHER)).await;
-        let t = std::time::Instant::now();
-        scene.submit_bytes(&order).await;
-        f.push(t.elapsed());
-    }
-    q.sort();
-    f.sort();
-    eprintln!("LAT confirm p50 {:?} p90 {:?}; freeze p50 {:?} p90 {:?}", q[15], q[27], f[15], f[27]);
-}
