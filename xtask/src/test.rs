@@ -16,10 +16,18 @@ pub(crate) fn run(all: bool, install: Install) -> Result<()> {
         cargo.current_dir(root);
         cargo
     };
-    step("units, properties, databases, the whole mesh", cargo().args(["test", "--workspace"]))?;
+    step("build", cargo().args(["test", "--workspace", "--no-run"]))?;
+    // The services' programs were built with their tests. Built alone they would be built anew: cargo joins other features.
+    let programs = std::env::current_exe()?.parent().context("xtask lies in a folder")?.to_owned();
+    let tests = |arguments: &[&str]| {
+        let mut tests = cargo();
+        tests.args(arguments).env("HAETAE_BIN_DIR", &programs);
+        tests
+    };
+    step("units, properties, databases, the whole mesh", &mut tests(&["test", "--workspace"]))?;
     if all {
-        let long = ["test", "--package", "haetae-tests", "--", "--ignored"];
-        step("long suites", cargo().args(long))?;
+        let long = ["test", "--workspace", "--test", "mesh", "--", "--ignored"];
+        step("long suites", &mut tests(&long))?;
     }
     Ok(())
 }

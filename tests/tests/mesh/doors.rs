@@ -71,7 +71,7 @@ async fn every_door_refuses_whom_it_must_and_says_why() {
     let thief = haetae_tests::Actor::named("someone").account();
     let supervisor = mesh.people.agency(Who::HaEun);
     let mut content = under_warrant(watch_and_freeze(&thief, &[(haetae_tests::COIN, 5)], &[]));
-    content.legal_basis = "supervision".to_owned();
+    content.legal_basis = "information-request".to_owned();
     let refused = supervisor.submit(content).await.unwrap_err();
     assert!(
         matches!(reason(&refused).as_str(), "KIND_NOT_ALLOWED" | "INVALID_REQUEST"),
