@@ -8,7 +8,7 @@ use haetae_testkit::parts::{Install, Part, ensure};
 /// Everything that a cold machine needs, then everything that is tested.
 pub(crate) fn run(all: bool, install: Install) -> Result<()> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let parts = ensure(&[Part::Postgres, Part::Redis, Part::Anvil, Part::Buf, Part::Solc], install)?;
+    let parts = ensure(&[Part::Postgres, Part::Redis, Part::Anvil, Part::Buf, Part::Solc, Part::Python], install)?;
 
     step("contracts", Command::new(parts.path(Part::Buf)?).arg("lint").current_dir(root.join("proto")))?;
     let cargo = || {

@@ -24,6 +24,8 @@ pub enum Part {
     Postgres,
     /// Redis. Found as the executable `redis-server`.
     Redis,
+    /// `python3` that can make virtual environments.
+    Python,
     /// An Ethereum node for development. Found as the executable itself, not its script, so that killing it works.
     Anvil,
     /// The linter of the contracts. Found as the executable itself.
@@ -107,6 +109,7 @@ impl Part {
         match self {
             Self::Postgres => Some("postgresql"),
             Self::Redis => Some("redis-server"),
+            Self::Python => Some("python3-venv"),
             Self::Anvil | Self::Buf | Self::Solc => None,
         }
     }
@@ -116,6 +119,7 @@ fn find(part: Part) -> Result<Option<PathBuf>> {
     match part {
         Part::Postgres => Ok(find_postgres()),
         Part::Redis => Ok(on_path("redis-server")),
+        Part::Python => Ok(find_python()),
         Part::Anvil => npm::anvil(),
         Part::Buf => npm::buf(),
         Part::Solc => npm::solc(),
@@ -141,6 +145,13 @@ fn find_postgres() -> Option<PathBuf> {
         let complete = is_executable(&bin.join("postgres"));
         (complete && postgres_version(&bin)? >= OLDEST_POSTGRES).then_some(bin)
     })
+}
+
+/// Debian's own Python comes without what `python3 -m venv` needs.
+fn find_python() -> Option<PathBuf> {
+    let python = on_path("python3")?;
+    let complete = std::process::Command::new(&python).args(["-c", "import venv, ensurepip"]).output().ok()?;
+    complete.status.success().then_some(python)
 }
 
 /// The major version, from `postgres (PostgreSQL) 15.14 (…)`.

@@ -6,6 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use haetae_testkit::parts::{Install, Part, ensure};
 use haetae_tests::{Actor, COIN, Options, Replicas};
 use serde_json::Value;
 
@@ -24,7 +25,11 @@ fn python() -> PathBuf {
     lock.lock().unwrap();
     if !home.join("ready").exists() {
         eprintln!("installing the Python packages of tests/python/requirements.txt into target/parts");
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home), "Debian has it in python3-venv");
+        let python = ensure(&[Part::Python], Install::Allowed).unwrap();
+        run(
+            Command::new(python.path(Part::Python).unwrap()).args(["-m", "venv", "--clear"]).arg(&home),
+            "Debian has it in python3-venv",
+        );
         let pip = ["-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"];
         run(Command::new(home.join("bin/python")).args(pip).current_dir(FOLDER), "PyPI must be reachable");
         fs::write(home.join("ready"), "").unwrap();

@@ -45,7 +45,7 @@ pub(super) fn install(forbidden: bool) -> Result<()> {
         bail!("missing: npm packages of {}. Installing is forbidden here; it would be: {by_hand}", pins.display());
     }
     if on_path("npm").is_none() {
-        bail!("missing: npm (Debian's package npm), to install the packages of {}", pins.display());
+        apt::install(&["npm"], forbidden)?;
     }
     let text = fs::read_to_string(pins.join("package.json"))?;
     let package: serde_json::Value = serde_json::from_str(&text)?;
