@@ -192,4 +192,15 @@ mod tests {
         assert!("6F0C7F6E-8D4F-4C86-9C53-5C0B4C1F7C11".parse::<RequestId>().is_err());
         assert!("6f0c7f6e8d4f4c869c535c0b4c1f7c11".parse::<RequestId>().is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn different_parts_make_different_ids(
+            a in proptest::collection::vec("[ab/]{0,3}", 0..4),
+            b in proptest::collection::vec("[ab/]{0,3}", 0..4),
+        ) {
+            let id = |parts: &[String]| derived("leg", &parts.iter().map(String::as_str).collect::<Vec<_>>());
+            proptest::prop_assert_eq!(a == b, id(&a) == id(&b));
+        }
+    }
 }

@@ -7,6 +7,8 @@ use haetae_core::ChainId;
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::timeout;
 
+use crate::db;
+
 /// How long the database may take to answer about the lease.
 const ANSWER: Duration = Duration::from_secs(1);
 
@@ -55,9 +57,6 @@ impl Lease {
             session.ping().await?;
             return Ok(true);
         }
-        sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 0))")
-            .bind(&self.name)
-            .fetch_one(session)
-            .await
+        db::chain::take_lease(session, &self.name).await
     }
 }

@@ -153,3 +153,8 @@ fn read_head((number, hash, watch_version): (i64, Vec<u8>, i64)) -> Result<Head,
 fn read_hash(bytes: &[u8]) -> Result<B256, sqlx::Error> {
     B256::try_from(bytes).map_err(|_| damaged("hash"))
 }
+
+/// Takes the lease of that name for this session, if it is free.
+pub(crate) async fn take_lease(session: &mut PgConnection, name: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 0))").bind(name).fetch_one(session).await
+}
