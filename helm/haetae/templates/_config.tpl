@@ -1,0 +1,263 @@
+{{/* A list of texts in TOML. JSON's texts are TOML's too. */}}
+{{- define "haetae.toml.list" -}}
+[{{- range $place, $text := . }}{{ if $place }}, {{ end }}{{ $text | toJson }}{{ end -}}]
+{{- end }}
+
+{{/* The lines of certificate, key and authorities, from the folder they are mounted in. */}}
+{{- define "haetae.toml.tls" -}}
+cert = "{{ .folder }}/tls.crt"
+key = "{{ .folder }}/tls.key"
+client_ca = {{ ternary "/etc/haetae/mesh-ca.crt" (printf "%s/ca.crt" .folder) (not (empty .bundle)) | toJson }}
+{{- end }}
+
+{{- define "haetae.tlsFolder" -}}
+{{ ternary "/run/spiffe" "/etc/haetae/tls" (eq .Values.certificates.mode "spiffe-csi") }}
+{{- end }}
+
+{{/* Who may be whom, exactly: no pattern stands where a name can. */}}
+{{- define "haetae.toml.roles" -}}
+{{- $root := .root }}
+{{- $values := $root.Values }}
+{{- $ids := dict }}
+{{- range $component := .components }}
+{{- if $component.log }}
+{{- $_ := set $ids $component.role (append (default list (index $ids $component.role)) (include "haetae.spiffe" $component)) }}
+{{- end }}
+{{- end }}
+{{- $outside := dict "agency" (keys $values.systems | sortAlpha) "auditor" $values.auditors "operator" $values.operators }}
+{{- range $role, $names := $outside }}
+{{- range $name := $names }}
+{{- $_ := set $ids $role (append (default list (index $ids $role)) (printf "spiffe://%s/%s/%s" $values.trustDomain $role $name)) }}
+{{- end }}
+{{- end }}
+{{- if $values.tests.enabled }}
+{{- $_ := set $ids "auditor" (append (default list $ids.auditor) (include "haetae.spiffe" (include "haetae.tester" $root | fromYaml | merge (dict "root" $root)))) }}
+{{- end }}
+{{- range $role, $of := $ids }}
+{{ $role }} = {{ include "haetae.toml.list" $of }}
+{{- end }}
+{{- end }}
+
+{{/* One line for each replica that the other side may have: each line finds a replica of its own, and calls go round. */}}
+{{- define "haetae.toml.peer" }}
+[peers.{{ .name }}]
+{{- $url := printf "https://%s:8443" (include "haetae.host" .) }}
+{{- $lines := list }}
+{{- range until (min .maximum 8 | int) }}{{ $lines = append $lines $url }}{{ end }}
+endpoints = {{ include "haetae.toml.list" $lines }}
+server_name = {{ include "haetae.spiffe" . | toJson }}
+{{- end }}
+
+{{/* `[database]` for a role. The password comes from the environment, PGPASSWORD. */}}
+{{- define "haetae.toml.database" -}}
+{{- $postgres := .component.root.Values.postgres -}}
+{{- $database := .component.settings.database -}}
+{{- $query := printf "sslmode=%s&application_name=%s" $postgres.sslMode .component.fullname -}}
+{{- if $postgres.caSecret }}{{ $query = printf "%s&sslrootcert=/etc/haetae/postgres-ca.crt" $query }}{{ end -}}
+[database]
+url = "postgres://{{ .role }}@{{ $postgres.host }}:{{ int $postgres.port }}/{{ $database.name }}?{{ $query }}"
+max_connections = {{ int .connections }}
+{{- end }}
+
+{{/* `haetae.toml` of a component; takes `component` and `components`. */}}
+{{- define "haetae.toml" -}}
+{{- $component := .component }}
+{{- $root := $component.root }}
+{{- $values := $root.Values }}
+{{- $settings := $component.settings }}
+{{- $sandbox := eq $component.role "sandbox" }}
+{{- $bundle := $values.certificates.trustBundle.configMap }}
+{{- $folder := ternary "/etc/haetae/exchange-tls" (include "haetae.tlsFolder" $root) $sandbox -}}
+[server]
+listen = "{{ $values.listenAddress }}:8443"
+probe_listen = "{{ $values.listenAddress }}:8080"
+
+[server.tls]
+{{ include "haetae.toml.tls" (dict "folder" $folder "bundle" (ternary "" $bundle $sandbox)) }}
+
+[server.limits]
+replicas = {{ $component.maximum }}
+
+[server.drain]
+grace_ms = {{ int $settings.drain.graceMs }}
+limit_ms = {{ int $settings.drain.limitMs }}
+{{- if not $sandbox }}
+
+[server.roles]
+{{- include "haetae.toml.roles" (dict "root" $root "components" .components) }}
+{{- end }}
+{{- if eq $component.role "intake" }}
+
+[server.persons]
+issuer = {{ $values.persons.issuer | toJson }}
+audience = {{ $values.persons.audience | toJson }}
+jwks = "/etc/haetae/persons/jwks.json"
+leeway_seconds = {{ int $values.persons.leewaySeconds }}
+{{- range $name, $system := $values.systems }}
+
+[server.systems."spiffe://{{ $values.trustDomain }}/agency/{{ $name }}"]
+agency = {{ $system.agency | toJson }}
+name = {{ $system.name | toJson }}
+{{- end }}
+{{- end }}
+
+{{ include "haetae.toml.database" (dict "component" $component "connections" $settings.database.maxConnections "role" $settings.database.role) }}
+{{- if not $sandbox }}
+migrate = "{{ ternary "start" "check" (eq $values.migrations.mode "start") }}"
+
+[log]
+origin = "{{ default $values.trustDomain $values.logOrigin }}/{{ $component.log }}"
+key = "/etc/haetae/keys/log.pem"
+{{- end }}
+
+[telemetry]
+{{- with include "haetae.otlpEndpoint" $root }}
+otlp_endpoint = {{ . | toJson }}
+{{- end }}
+format = {{ $values.telemetry.format | toJson }}
+level = {{ $values.telemetry.level | toJson }}
+{{- if not $sandbox }}
+{{- range $peer := .components }}
+{{- $core := has $peer.role (list "intake" "tracking" "freeze") }}
+{{- if and $peer.log (ne $peer.name $component.name) (or $core (ne $component.role "connector")) }}
+{{ include "haetae.toml.peer" $peer }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+[service]
+registry = "/etc/haetae/exchanges.toml"
+{{- if eq $component.role "intake" }}
+rules = "/etc/haetae/legal/legal-basis.toml"
+keys = { authorise = "/etc/haetae/keys/authorise.pem" }
+{{- else if eq $component.role "tracking" }}
+keys = { arrive = "/etc/haetae/keys/arrive.pem", confirm = "/etc/haetae/keys/confirm.pem" }
+{{- else if eq $component.role "freeze" }}
+keys = { freeze = "/etc/haetae/keys/freeze.pem" }
+{{- else if eq $component.role "connector" }}
+exchange = {{ $component.exchange.id | toJson }}
+certificate = { cert = "/etc/haetae/exchange-tls/tls.crt", key = "/etc/haetae/exchange-tls/tls.key" }
+{{- else }}
+{{- $rehearsal := $values.rehearsal }}
+exchange = {{ $component.exchange.id | toJson }}
+callers = ["spiffe://{{ $rehearsal.trustDomain }}/clients/{{ $component.exchange.id }}"]
+keys = { log = "/etc/haetae/keys/log.pem" }
+hotline = { name = {{ printf "%s rehearsal desk" $component.exchange.displayName | toJson }} }
+
+[service.chain]
+id = {{ $rehearsal.chain | toJson }}
+hot_wallet_key_file = "/etc/haetae/keys/wallet"
+seed_file = "/etc/haetae/keys/seed"
+assets = {{ include "haetae.toml.list" (concat (list (printf "%s/slip44:60" $rehearsal.chain)) $rehearsal.assets) }}
+{{- with $rehearsal.node.http }}
+http = {{ . | toJson }}
+{{- end }}
+{{- with $rehearsal.node.ws }}
+ws = {{ . | toJson }}
+{{- end }}
+
+[service.control]
+listen = "{{ $values.listenAddress }}:8444"
+probe_listen = "{{ $values.listenAddress }}:8081"
+
+[service.control.tls]
+{{ include "haetae.toml.tls" (dict "folder" (include "haetae.tlsFolder" $root) "bundle" $bundle) }}
+
+[service.control.roles]
+operator = {{ $operators := list }}{{ range $values.operators }}{{ $operators = append $operators (printf "spiffe://%s/operator/%s" $values.trustDomain .) }}{{ end }}{{ include "haetae.toml.list" $operators }}
+{{- end }}
+{{- end }}
+
+{{/* What a migration is told: it listens nowhere and signs nothing, so what only a server needs is empty. */}}
+{{- define "haetae.toml.migrate" -}}
+[server]
+tls = { cert = "/dev/null", key = "/dev/null", client_ca = "/dev/null" }
+
+{{ include "haetae.toml.database" (dict "component" .component "connections" 2 "role" .component.settings.database.ownerRole) }}
+
+[telemetry]
+format = {{ .component.root.Values.telemetry.format | toJson }}
+level = {{ .component.root.Values.telemetry.level | toJson }}
+{{- end }}
+
+{{/*
+The chains as one list in TOML, for the environment, where Kubernetes puts the URLs of nodes from Secrets into the
+places of `$(NODE_…)`.
+*/}}
+{{- define "haetae.toml.chains" -}}
+[
+{{- range $place, $chain := .Values.chains }}{{ if $place }}, {{ end -}}
+{ id = {{ $chain.id | toJson }}, confirmations = {{ int (default 2 $chain.confirmations) }}, max_reorg_depth = {{ int (default 64 $chain.maxReorgDepth) }}, block_time_ms = {{ int (default 12000 $chain.blockTimeMs) }}, poll_ms = {{ int (default 250 $chain.pollMs) }}, nodes = [
+{{- range $at, $node := $chain.nodes }}{{ if $at }}, {{ end }}{{ include "haetae.toml.node" (dict "node" $node "variable" (printf "NODE_%d_%d" $place $at)) }}{{ end -}}
+] }
+{{- end -}}
+]
+{{- end }}
+
+{{- define "haetae.toml.node" -}}
+{{- if .node.existingSecret -}}
+{ http = "$({{ .variable }}_HTTP)"{{ if not .node.httpOnly }}, ws = "$({{ .variable }}_WS)"{{ end }} }
+{{- else -}}
+{ http = {{ .node.http | toJson }}{{ with .node.ws }}, ws = {{ . | toJson }}{{ end }} }
+{{- end }}
+{{- end }}
+
+{{/* Variables with the URLs of a node. */}}
+{{- define "haetae.nodeVariables" -}}
+{{- if .node.existingSecret }}
+- name: {{ .http }}
+  valueFrom: { secretKeyRef: { name: {{ .node.existingSecret }}, key: http } }
+{{- if not .node.httpOnly }}
+- name: {{ .ws }}
+  valueFrom: { secretKeyRef: { name: {{ .node.existingSecret }}, key: ws } }
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* `exchanges.toml`, where it is made from values; takes the root and `components`. */}}
+{{- define "haetae.exchanges.toml" -}}
+{{- $root := .root }}
+{{- $values := $root.Values }}
+{{- range $purpose, $keys := $values.registry.agency.keys }}
+{{- range $key := $keys }}
+[[agency.key]]
+purpose = {{ $purpose | toJson }}
+public_key = {{ $key | toJson }}
+
+{{ end }}
+{{- end }}
+{{- range $service, $verifier := $values.registry.agency.logs }}
+[[agency.log]]
+service = {{ $service | toJson }}
+verifier = {{ $verifier | toJson }}
+
+{{ end }}
+{{- range $exchange := $values.exchanges }}
+[[agency.log]]
+service = "connector/{{ $exchange.id }}"
+verifier = {{ $exchange.logVerifier | toJson }}
+
+{{ end }}
+{{- range $component := .components }}
+{{- if eq $component.role "connector" }}
+{{- $exchange := $component.exchange }}
+{{- $sandbox := printf "%s-sandbox-%s" (include "haetae.fullname" $root) $exchange.id }}
+{{- $host := include "haetae.host" (dict "root" $root "fullname" $sandbox) }}
+[[exchange]]
+id = {{ $exchange.id | toJson }}
+display_name = {{ $exchange.displayName | toJson }}
+endpoints = {{ include "haetae.toml.list" (default (list (printf "https://%s:8443" $host)) $exchange.endpoints) }}
+server_name = {{ default (ternary $host (first (splitList ":" (trimPrefix "https://" (first (default (list "") $exchange.endpoints))))) (empty $exchange.endpoints)) $exchange.serverName | toJson }}
+ca = "ca-{{ $exchange.id }}.crt"
+confirm_within = {{ default "2s" $exchange.confirmWithin | toJson }}
+freeze_within = {{ default "2s" $exchange.freezeWithin | toJson }}
+chains = {{ include "haetae.toml.list" $exchange.chains }}
+{{- range $key := $exchange.keys }}
+
+[[exchange.key]]
+public_key = {{ $key | toJson }}
+{{- end }}
+
+{{ end }}
+{{- end }}
+{{- end }}
