@@ -14,7 +14,7 @@ client_ca = {{ ternary "/etc/haetae/mesh-ca.crt" (printf "%s/ca.crt" .folder) (n
 {{ ternary "/run/spiffe" "/etc/haetae/tls" (eq .Values.certificates.mode "spiffe-csi") }}
 {{- end }}
 
-{{/* Who may be whom, exactly: no pattern stands where a name can. */}}
+{{/* Who may be whom, exactly: no pattern stands where a name can, and no role that the contracts do not let call. */}}
 {{- define "haetae.toml.roles" -}}
 {{- $root := .root }}
 {{- $values := $root.Values }}
@@ -33,8 +33,11 @@ client_ca = {{ ternary "/etc/haetae/mesh-ca.crt" (printf "%s/ca.crt" .folder) (n
 {{- if $values.tests.enabled }}
 {{- $_ := set $ids "auditor" (append (default list $ids.auditor) (include "haetae.spiffe" (include "haetae.tester" $root | fromYaml | merge (dict "root" $root)))) }}
 {{- end }}
+{{- $callers := index ($root.Files.Get "files/calls.yaml" | fromYaml) .role }}
 {{- range $role, $of := $ids }}
+{{- if has $role $callers }}
 {{ $role }} = {{ include "haetae.toml.list" $of }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -84,7 +87,7 @@ limit_ms = {{ int $settings.drain.limitMs }}
 {{- if not $sandbox }}
 
 [server.roles]
-{{- include "haetae.toml.roles" (dict "root" $root "components" .components) }}
+{{- include "haetae.toml.roles" (dict "root" $root "components" .components "role" $component.role) }}
 {{- end }}
 {{- if eq $component.role "intake" }}
 
@@ -223,20 +226,17 @@ places of `$(NODE_…)`.
 [[agency.key]]
 purpose = {{ $purpose | toJson }}
 public_key = {{ $key | toJson }}
-
 {{ end }}
 {{- end }}
 {{- range $service, $verifier := $values.registry.agency.logs }}
 [[agency.log]]
 service = {{ $service | toJson }}
 verifier = {{ $verifier | toJson }}
-
 {{ end }}
 {{- range $exchange := $values.exchanges }}
 [[agency.log]]
 service = "connector/{{ $exchange.id }}"
 verifier = {{ $exchange.logVerifier | toJson }}
-
 {{ end }}
 {{- range $component := .components }}
 {{- if eq $component.role "connector" }}
@@ -257,7 +257,6 @@ chains = {{ include "haetae.toml.list" $exchange.chains }}
 [[exchange.key]]
 public_key = {{ $key | toJson }}
 {{- end }}
-
 {{ end }}
 {{- end }}
 {{- end }}

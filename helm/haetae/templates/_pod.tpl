@@ -3,7 +3,7 @@
 {{- $root := .component.root }}
 {{- $values := $root.Values }}
 {{- $component := .component }}
-{{- $role := $component.role }}
+{{- $role := $component.role -}}
 - name: tmp
   emptyDir: { sizeLimit: 16Mi }
 - name: haetae
