@@ -107,6 +107,9 @@ name = {{ $system.name | toJson }}
 {{ include "haetae.toml.database" (dict "component" $component "connections" $settings.database.maxConnections "role" $settings.database.role) }}
 {{- if not $sandbox }}
 migrate = "{{ ternary "start" "check" (eq $values.migrations.mode "start") }}"
+{{- if $values.postgres.expectSynchronousStandby }}
+expect_synchronous_standby = true
+{{- end }}
 
 [log]
 origin = "{{ default $values.trustDomain $values.logOrigin }}/{{ $component.log }}"
@@ -171,16 +174,9 @@ operator = {{ $operators := list }}{{ range $values.operators }}{{ $operators = 
 {{- end }}
 {{- end }}
 
-{{/* What a migration is told: it listens nowhere and signs nothing, so what only a server needs is empty. */}}
+{{/* What a migration is told: it reads nothing but `[database]`. */}}
 {{- define "haetae.toml.migrate" -}}
-[server]
-tls = { cert = "/dev/null", key = "/dev/null", client_ca = "/dev/null" }
-
-{{ include "haetae.toml.database" (dict "component" .component "connections" 2 "role" .component.settings.database.ownerRole) }}
-
-[telemetry]
-format = {{ .component.root.Values.telemetry.format | toJson }}
-level = {{ .component.root.Values.telemetry.level | toJson }}
+{{ include "haetae.toml.database" (dict "component" .component "connections" 1 "role" .component.settings.database.ownerRole) }}
 {{- end }}
 
 {{/*
@@ -252,6 +248,9 @@ ca = "ca-{{ $exchange.id }}.crt"
 confirm_within = {{ default "2s" $exchange.confirmWithin | toJson }}
 freeze_within = {{ default "2s" $exchange.freezeWithin | toJson }}
 chains = {{ include "haetae.toml.list" $exchange.chains }}
+{{- with $exchange.hotline }}
+hotline = { name = {{ .name | toJson }}, phone = {{ .phone | toJson }}{{ with .email }}, email = {{ . | toJson }}{{ end }} }
+{{- end }}
 {{- range $key := $exchange.keys }}
 
 [[exchange.key]]

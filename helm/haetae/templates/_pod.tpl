@@ -100,6 +100,10 @@
 - name: HAETAE__REDIS__URL
   valueFrom: { secretKeyRef: { name: {{ $values.redis.existingSecret }}, key: {{ $values.redis.key }} } }
 {{- end }}
+{{- if include "haetae.otlpEndpoint" $root }}
+# Tells apart in metrics what is one program: every connector is haetae-connector.
+- { name: OTEL_RESOURCE_ATTRIBUTES, value: k8s.deployment.name={{ .fullname }} }
+{{- end }}
 {{- if $values.publicTrust.configMap }}
 - { name: SSL_CERT_FILE, value: /etc/haetae/public-ca.crt }
 {{- end }}

@@ -131,6 +131,7 @@
 {{- define "haetae.validate.telemetry" -}}
 {{- $values := .Values }}
 {{- if and $values.telemetry.otlpEndpoint $values.collector.enabled }}{{ fail "telemetry.otlpEndpoint and collector.enabled are both given: services send to one place. Set collector.tracesEndpoint to send traces on." }}{{ end }}
+{{- if and $values.monitoring.prometheusRules.enabled (empty $values.monitoring.prometheusRules.runbookBase) }}{{ fail "monitoring.prometheusRules.enabled needs runbookBase: an alert without its runbook wakes somebody who does not know what to do." }}{{ end }}
 {{- if and $values.monitoring.podMonitor.enabled (not $values.collector.enabled) }}{{ fail "monitoring.podMonitor.enabled needs collector.enabled: services are not scraped, they send." }}{{ end }}
 {{- if and $values.collector.enabled (empty (.Files.Get "files/collector.yaml")) }}{{ fail "collector.enabled, but the chart holds no files/collector.yaml." }}{{ end }}
 {{- end }}
@@ -161,7 +162,7 @@ the migrations.
 {{- $each := int .settings.database.maxConnections }}
 {{- if eq .role "tracking" }}{{ $each = add $each (len .root.Values.chains) }}{{ end }}
 {{- $needed = add $needed (mul (add .maximum 1) $each) }}
-{{- if and .log (ne .root.Values.migrations.mode "start") }}{{ $needed = add $needed 2 }}{{ end }}
+{{- if and .log (ne .root.Values.migrations.mode "start") }}{{ $needed = add $needed 1 }}{{ end }}
 {{- end }}
 {{- $needed }}
 {{- end }}
