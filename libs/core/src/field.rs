@@ -90,7 +90,8 @@ impl From<MalformedAmount> for Reason {
 impl From<MalformedAccount> for Reason {
     fn from(error: MalformedAccount) -> Self {
         match error {
-            MalformedAccount::Form(_) | MalformedAccount::NotAnAddress => Self::AddressMalformed,
+            MalformedAccount::Form(_) | MalformedAccount::NotAnAddress(_) => Self::AddressMalformed,
+            MalformedAccount::OtherNetwork => Self::WrongChain,
             MalformedAccount::WrongChecksum => Self::AddressChecksum,
             MalformedAccount::ChainNotSupported => Self::ChainNotSupported,
         }

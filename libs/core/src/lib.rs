@@ -8,7 +8,9 @@
 
 mod account;
 mod amount;
+mod asset;
 mod authorisation;
+mod chain;
 mod field;
 mod id;
 mod legal;
@@ -17,12 +19,14 @@ pub mod reason;
 mod statement;
 mod transfer;
 
-pub use account::{Account, Asset, ChainId, MalformedAccount, Target};
+pub use account::{Account, MalformedAccount, Target};
 pub use amount::{Amount, MalformedAmount};
+pub use asset::Asset;
 pub use authorisation::{
     Act, Authorisation, Budgets, CaseRef, Confidentiality, Decision, DecisionRole, Document, LegalGround, Officer,
     OrderKind, Subject,
 };
+pub use chain::{ChainId, ChainKind};
 pub use field::{Collect, Violation, Violations};
 pub use id::{
     AgencyId, ArrivalId, AuthorisationId, ExchangeId, HopId, LegId, MalformedId, PersonId, RequestId, UnitId, WatchId,

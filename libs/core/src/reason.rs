@@ -75,7 +75,7 @@ reasons! {
     AddressMalformed "ADDRESS_MALFORMED" InvalidArgument "Not an address or asset in CAIP-10 or CAIP-19 form." => "Write it as chain:address, such as eip155:1:0x…"
     AddressChecksum "ADDRESS_CHECKSUM" InvalidArgument "The address has a wrong checksum: it is most likely mistyped." => "Copy the address again from its source."
     ChainNotSupported "CHAIN_NOT_SUPPORTED" InvalidArgument "No service reads this chain." => "See the supported chains; ask the operators for others."
-    WrongChain "WRONG_CHAIN" InvalidArgument "Address and asset are on different chains." => "Name assets on the chain of the address."
+    WrongChain "WRONG_CHAIN" InvalidArgument "Address and asset are on different chains, or the address is one of another network." => "Name address and assets on their own chain."
     AmountMalformed "AMOUNT_MALFORMED" InvalidArgument "Not an integer in the asset's smallest unit between 0 and 2^256−1." => "Send digits only: no sign, no fraction, no separators."
     AmountZero "AMOUNT_ZERO" InvalidArgument "The amount is zero where that makes no sense." => "State an amount of at least 1."
     UnknownExchange "UNKNOWN_EXCHANGE" InvalidArgument "No exchange of that name is in the registry." => "List the exchanges and use a name from there."

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-use crate::{ArrivalId, ChainId, HopId, WatchId, derived};
+use crate::{ArrivalId, ChainId, ChainKind, HopId, WatchId, derived};
 
 /// (chain, transaction, index in it). The block is not part of it: the same transfer included again
 /// after a reorganisation is the same.
@@ -28,17 +28,19 @@ pub enum TransferIndex {
     Log(u32),
     /// A value moved by a call inside the transaction: the path of call ordinals, such as `0/2`.
     Trace(String),
+    /// An output of the transaction, where money is kept in outputs.
+    Output(u32),
 }
 
 /// A text that is not a transfer's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MalformedTransfer {
-    /// Not one of the three forms.
-    #[error("must be `native`, `log/<ordinal>` or `trace/<path>`")]
+    /// Not one of the forms.
+    #[error("must be `native`, `log/<ordinal>`, `trace/<path>` or `out/<ordinal>`")]
     Index,
     /// Not a transaction hash.
-    #[error("must be a transaction hash as its chain prints it: 0x and 64 lowercase hexadecimal digits")]
-    Transaction,
+    #[error("must be a transaction hash as its chain prints it: {0}64 lowercase hexadecimal digits")]
+    Transaction(&'static str),
 }
 
 impl TransferId {
@@ -56,14 +58,19 @@ impl TransferId {
         derived(kind, &[&watch.to_string(), self.chain.as_str(), &self.transaction, &self.index.to_string()])
     }
 
-    /// Checks that `transaction` is a transaction hash of an EVM chain.
+    /// Checks that `transaction` is a transaction's or block's hash as chains of the kind print it.
     ///
     /// # Errors
     /// [`MalformedTransfer::Transaction`].
-    pub fn check_transaction(transaction: &str) -> Result<(), MalformedTransfer> {
-        let digits = transaction.strip_prefix("0x").ok_or(MalformedTransfer::Transaction)?;
+    pub fn check_transaction(kind: ChainKind, transaction: &str) -> Result<(), MalformedTransfer> {
+        let prefix = match kind {
+            ChainKind::Evm(_) => "0x",
+            ChainKind::Tron | ChainKind::Bitcoin(_) => "",
+        };
+        let wrong = MalformedTransfer::Transaction(if prefix.is_empty() { "" } else { "0x and " });
+        let digits = transaction.strip_prefix(prefix).ok_or(wrong)?;
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if digits.len() == 64 && digits.bytes().all(hex) { Ok(()) } else { Err(MalformedTransfer::Transaction) }
+        if digits.len() == 64 && digits.bytes().all(hex) { Ok(()) } else { Err(wrong) }
     }
 }
 
@@ -73,6 +80,7 @@ impl fmt::Display for TransferIndex {
             Self::Native => f.write_str("native"),
             Self::Log(ordinal) => write!(f, "log/{ordinal}"),
             Self::Trace(path) => write!(f, "trace/{path}"),
+            Self::Output(ordinal) => write!(f, "out/{ordinal}"),
         }
     }
 }
@@ -84,6 +92,7 @@ impl FromStr for TransferIndex {
         let index = match text.split_once('/') {
             None if text == "native" => Self::Native,
             Some(("log", ordinal)) => Self::Log(ordinal.parse().map_err(|_| MalformedTransfer::Index)?),
+            Some(("out", ordinal)) => Self::Output(ordinal.parse().map_err(|_| MalformedTransfer::Index)?),
             Some(("trace", path)) if path.split('/').all(|step| step.parse::<u32>().is_ok()) => {
                 Self::Trace(path.to_owned())
             }
@@ -100,11 +109,27 @@ mod tests {
 
     #[test]
     fn an_index_has_one_spelling() {
-        for good in ["native", "log/0", "log/17", "trace/0", "trace/0/2/1"] {
+        for good in ["native", "log/0", "log/17", "trace/0", "trace/0/2/1", "out/0", "out/12"] {
             assert_eq!(good.parse::<TransferIndex>().unwrap().to_string(), good);
         }
-        for bad in ["", "Native", "log/", "log/-1", "log/01", "log/1/2", "trace/", "trace/a"] {
+        for bad in ["", "Native", "log/", "log/-1", "log/01", "log/1/2", "trace/", "trace/a", "out/x", "out/"] {
             assert_eq!(bad.parse::<TransferIndex>(), Err(MalformedTransfer::Index), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hash_has_the_form_that_its_chain_prints() {
+        let (digits, evm) = ("ab".repeat(32), format!("0x{}", "ab".repeat(32)));
+        let bitcoin = ChainKind::Bitcoin(bitcoin::Network::Bitcoin);
+        for (kind, text, good) in [
+            (ChainKind::Evm(1), &evm, true),
+            (ChainKind::Evm(1), &digits, false),
+            (ChainKind::Tron, &digits, true),
+            (bitcoin, &digits, true),
+            (bitcoin, &evm, false),
+            (bitcoin, &digits.to_uppercase(), false),
+        ] {
+            assert_eq!(TransferId::check_transaction(kind, text).is_ok(), good, "{kind:?} {text}");
         }
     }
 

@@ -35,11 +35,11 @@ impl Read<TransferId> for v1::Transfer {
     }
 }
 
-/// A transaction's or block's hash. Those of EVM chains have one form, others are taken as their chain prints them.
+/// A transaction's or block's hash, in its chain's form where the chain is known.
 pub(super) fn read_hash(v: &mut Violations, field: &str, chain: Option<&ChainId>, hash: &str) -> Option<String> {
     let text = read::text(v, field, hash, 1..=HASH)?;
-    if chain.is_some_and(|chain| chain.evm_number().is_some()) {
-        TransferId::check_transaction(&text).collect(v, field)?;
+    if let Some(kind) = chain.and_then(ChainId::kind) {
+        TransferId::check_transaction(kind, &text).collect(v, field)?;
     }
     Some(text)
 }
