@@ -22,6 +22,8 @@ const HIDDEN: &[&str] = &[
     "log.v1.Entry",
     "log.v1.Header",
     "log.v1.LeafOpening",
+    "operations.v1.DrainAsked",
+    "operations.v1.RetryAsked",
     "tracking.v1.Hop",
     "tracking.v1.TrailEnded",
 ];

@@ -11,6 +11,7 @@ use haetae_seal::checkpoint::LogVerifier;
 use haetae_wire::log::v1::Batch;
 use sqlx::PgPool;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -46,6 +47,28 @@ pub struct Follower {
     effects: Effects,
     source: Arc<dyn LogSource>,
     store_passed_every: Duration,
+    state: watch::Sender<Following>,
+}
+
+/// How a follower of this process is getting on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Following {
+    /// Nothing keeps it.
+    GoingOn,
+    /// Something is unavailable, and it tries again.
+    Waiting {
+        /// Since when.
+        since: OffsetDateTime,
+        /// What is unavailable.
+        what: String,
+    },
+    /// It has stopped, since the log is not what it was.
+    Stopped {
+        /// Since when.
+        since: OffsetDateTime,
+        /// What is wrong with the log.
+        what: String,
+    },
 }
 
 impl Follower {
@@ -68,6 +91,7 @@ impl Follower {
             },
             source: Arc::new(source),
             store_passed_every: PASSED,
+            state: watch::Sender::new(Following::GoingOn),
         }
     }
 
@@ -92,6 +116,12 @@ impl Follower {
         self
     }
 
+    /// How it is getting on, now and later.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<Following> {
+        self.state.subscribe()
+    }
+
     /// Follows until cancelled; work in hand is finished. Whatever is unavailable is waited for.
     ///
     /// # Errors
@@ -104,6 +134,8 @@ impl Follower {
                 Ok(()) => {}
                 Err(Trouble::Stop(error)) => {
                     tracing::error!(follower = self.name(), %error, "the log cannot be followed any more");
+                    let since = OffsetDateTime::now_utc();
+                    self.state.send_replace(Following::Stopped { since, what: error.to_string() });
                     return Err(error);
                 }
                 Err(Trouble::Unavailable(error)) => {
@@ -138,7 +170,7 @@ impl Follower {
                 () = cancel.cancelled() => return Ok(()),
                 _ = housekeeping.tick() => {
                     // The stream has lived this long.
-                    backoff.reset();
+                    self.goes_on(backoff);
                     self.look_after_parked().await?;
                     if !self.store_passed(&mut progress).await? || silent_since.elapsed() > SILENCE {
                         return Ok(());
@@ -188,7 +220,7 @@ impl Follower {
             let outcome = self.effects.apply(&progress.stored, &batch, done..upto, care).await;
             let error = match outcome {
                 Ok(Outcome::Done) => {
-                    backoff.reset();
+                    self.goes_on(backoff);
                     progress.moved(batch.after_entries(upto));
                     (done, upto) = (upto, entries);
                     continue;
@@ -267,7 +299,19 @@ impl Follower {
         }
     }
 
+    fn goes_on(&self, backoff: &mut Backoff) {
+        backoff.reset();
+        self.state.send_if_modified(|state| std::mem::replace(state, Following::GoingOn) != Following::GoingOn);
+    }
+
     fn unavailable(&self, error: &anyhow::Error) {
+        self.state.send_modify(|state| {
+            let since = match state {
+                Following::Waiting { since, .. } => *since,
+                _ => OffsetDateTime::now_utc(),
+            };
+            *state = Following::Waiting { since, what: format!("{error:#}") };
+        });
         METRICS.retried(self.name());
         tracing::warn!(follower = self.name(), error = format!("{error:#}"), "following waits");
     }

@@ -13,6 +13,7 @@
 //! | [`AuditApi`] | leaves, proofs and checkpoints for auditors |
 //! | [`Follower`], [`Handler`], [`LogSource`] | acting on a log, one's own or another's |
 //! | [`parked`] | entries that could not be handled, for operators |
+//! | [`followers`], [`Log::standing`], [`replica`] | how all of it stands, for operators |
 //! | [`Doorbell`] | the hint that makes following fast; never needed |
 //! | [`request`] | a command repeated under the same id gives the same answer |
 //! | [`ids`] | ids that follow from a fact |
@@ -30,12 +31,14 @@ mod log;
 mod metrics;
 pub mod parked;
 mod read;
+pub mod replica;
 pub mod request;
 mod schema;
 mod seal;
 mod serve;
 mod source;
 mod sql;
+mod standing;
 mod stored;
 mod trace;
 mod tree;
@@ -44,11 +47,12 @@ pub use append::{AppendError, Appended, Expected, MAX_ENTRY_BYTES, NewEntry};
 pub use audit::AuditApi;
 pub use cursor::{FollowedEntry, FollowerError};
 pub use doorbell::Doorbell;
-pub use follow::Follower;
+pub use follow::{Follower, Following};
 pub use handle::{HandleError, Handler};
 pub use log::{Log, LogConfig, OpenError};
 pub use read::{ReadError, Sealed, StreamEntry, Which};
-pub use schema::{MIGRATOR, migrate};
+pub use schema::{MIGRATOR, PRIVILEGES, migrate};
 pub use seal::{SealError, Sealer};
 pub use serve::{Audience, FollowError};
 pub use source::LogSource;
+pub use standing::{FollowerStanding, LogStanding, followers};

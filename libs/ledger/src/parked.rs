@@ -1,8 +1,8 @@
 //! Entries that a follower could not handle, and those of the same subject that wait behind them.
 
-use haetae_wire::log::v1::Entry;
+use haetae_wire::log::v1::{Entry, Header};
 use prost::Message;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::cursor::FollowedEntry;
@@ -17,57 +17,94 @@ pub struct Parked {
     pub subject: String,
     /// Its position in the log.
     pub position: u64,
+    /// What kind of fact it is.
+    pub kind: String,
+    /// The stream it belongs to.
+    pub stream: String,
     /// Why it failed, last time.
     pub error: String,
     /// When it was parked.
     pub since: OffsetDateTime,
+    /// How often it was tried.
+    pub tries: u32,
     /// Entries that wait behind it.
     pub waiting: u64,
+    /// It is to be tried again.
+    pub retrying: bool,
 }
 
-/// Everything that is parked in this database, longest first.
+#[derive(FromRow)]
+struct Row {
+    follower: String,
+    subject: String,
+    position: i64,
+    entry: Vec<u8>,
+    error: String,
+    since: OffsetDateTime,
+    tries: i32,
+    waiting: i64,
+    retry: bool,
+}
+
+/// What is parked in this database, longest first; at most this many subjects.
 ///
 /// # Errors
 ///
 /// When the database fails.
-pub async fn list(pool: &PgPool) -> Result<Vec<Parked>, sqlx::Error> {
-    let rows: Vec<(String, String, i64, String, OffsetDateTime, i64)> = sqlx::query_as(
-        "select s.follower, s.subject, first.position, coalesce(first.error, ''), s.since,
+pub async fn list(pool: &PgPool, limit: u32) -> Result<Vec<Parked>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select s.follower, s.subject, first.position, first.entry, coalesce(first.error, '') as error, s.since,
+                first.tries, s.retry,
                 (select count(*) - 1 from ledger.parked p
-                 where p.follower = s.follower and p.subject = s.subject)
+                 where p.follower = s.follower and p.subject = s.subject) as waiting
          from ledger.parked_subject s
          join lateral (
-             select position, error from ledger.parked p
+             select position, entry, error, tries from ledger.parked p
              where p.follower = s.follower and p.subject = s.subject order by position limit 1
          ) first on true
-         order by s.since",
+         order by s.since, s.follower, first.position limit $1",
     )
+    .bind(i64::from(limit))
     .fetch_all(pool)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(follower, subject, position, error, since, waiting)| Parked {
-            follower,
-            subject,
-            position: uint(position),
-            error,
-            since,
-            waiting: uint(waiting),
-        })
-        .collect())
+    rows.into_iter().map(Row::read).collect()
 }
 
-/// Has a follower try a parked subject again, entry by entry in order. False if nothing of it is parked.
+impl Row {
+    fn read(self) -> Result<Parked, sqlx::Error> {
+        let entry = decode(&self.entry)?;
+        let header = Header::decode(entry.header.as_slice()).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(Parked {
+            follower: self.follower,
+            subject: self.subject,
+            position: uint(self.position),
+            kind: entry.kind,
+            stream: header.stream,
+            error: self.error,
+            since: self.since,
+            tries: u32::try_from(self.tries).unwrap_or_default(),
+            waiting: uint(self.waiting),
+            retrying: self.retry,
+        })
+    }
+}
+
+/// Has a follower try the entry at this position again, and its subject's others after it, in order. False if it is not
+/// what holds its subject back, or not any more: what is asked for twice is done once.
 ///
 /// # Errors
 ///
 /// When the database fails.
-pub async fn retry(pool: &PgPool, follower: &str, subject: &str) -> Result<bool, sqlx::Error> {
-    let found = sqlx::query("update ledger.parked_subject set retry = true where follower = $1 and subject = $2")
-        .bind(follower)
-        .bind(subject)
-        .execute(pool)
-        .await?;
+pub async fn retry(tx: &mut PgConnection, follower: &str, position: u64) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query(
+        "update ledger.parked_subject s set retry = true
+         where follower = $1
+           and (select min(position) from ledger.parked p where p.follower = s.follower and p.subject = s.subject) = $2",
+    )
+    .bind(follower)
+    .bind(int(position))
+    .execute(tx)
+    .await?;
     Ok(found.rows_affected() == 1)
 }
 
@@ -89,8 +126,8 @@ pub(crate) async fn park(
     .await?
     .rows_affected();
     sqlx::query(
-        "insert into ledger.parked (follower, position, subject, entry, checkpoint, error)
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into ledger.parked (follower, position, subject, entry, checkpoint, error, tries)
+         values ($1, $2, $3, $4, $5, $6, case when $6::text is null then 0 else 1 end)",
     )
     .bind(follower)
     .bind(int(entry.position))
@@ -150,12 +187,11 @@ pub(crate) async fn entries(
     .bind(i64::from(limit))
     .fetch_all(tx)
     .await?;
-    rows.into_iter()
-        .map(|(entry, checkpoint)| {
-            let entry = Entry::decode(entry.as_slice()).map_err(|error| sqlx::Error::Decode(error.into()))?;
-            Ok((entry, checkpoint))
-        })
-        .collect()
+    rows.into_iter().map(|(entry, checkpoint)| Ok((decode(&entry)?, checkpoint))).collect()
+}
+
+fn decode(entry: &[u8]) -> Result<Entry, sqlx::Error> {
+    Entry::decode(entry).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Takes an entry that was handled now out of the parked ones.
@@ -176,7 +212,7 @@ pub(crate) async fn failed_again(
     position: u64,
     error: &str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("update ledger.parked set error = $3 where follower = $1 and position = $2")
+    sqlx::query("update ledger.parked set error = $3, tries = tries + 1 where follower = $1 and position = $2")
         .bind(follower)
         .bind(int(position))
         .bind(error)

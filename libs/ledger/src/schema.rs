@@ -14,6 +14,21 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     migrator
 });
 
+/// What the role that a service connects as may do to each of these tables, in SQL's words. It adds to the log and
+/// numbers what it added; it takes nothing out of it.
+pub const PRIVILEGES: [(&str, &str); 10] = [
+    ("entry", "select, insert, update (position)"),
+    ("node", "select, insert"),
+    ("checkpoint", "select, insert"),
+    ("log_head", "select, insert, update"),
+    ("cursor", "select, insert, update"),
+    ("parked_subject", "select, insert, update, delete"),
+    ("parked", "select, insert, update, delete"),
+    ("request", "select, insert, update, delete"),
+    ("replica", "select, insert, update, delete"),
+    ("obstacle", "select, insert, update, delete"),
+];
+
 /// Creates or updates the ledger's tables. Replicas that start at once wait for each other (advisory lock).
 ///
 /// # Errors

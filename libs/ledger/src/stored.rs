@@ -91,7 +91,7 @@ pub(crate) async fn store(tx: &mut PgConnection, follower: &str, cursor: &Stored
     sqlx::query(
         "update ledger.cursor
          set next_position = $2, verified_size = $3, verified_root = $4, frontier = $5,
-             parked_subjects = $6
+             parked_subjects = $6, moved_at = now()
          where follower = $1",
     )
     .bind(follower)

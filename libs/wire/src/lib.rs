@@ -47,6 +47,11 @@ mod generated {
                 tonic::include_proto!("haetae.connector.v1");
             }
         }
+        pub mod operations {
+            pub mod v1 {
+                tonic::include_proto!("haetae.operations.v1");
+            }
+        }
         pub mod sandbox {
             pub mod v1 {
                 tonic::include_proto!("haetae.sandbox.v1");
@@ -62,7 +67,7 @@ mod reasons;
 pub mod registry;
 pub mod signed;
 
-pub use generated::haetae::{audit, connector, exchange, freeze, intake, log, sandbox, tracking};
+pub use generated::haetae::{audit, connector, exchange, freeze, intake, log, operations, sandbox, tracking};
 
 pub use reasons::{code, reasons_markdown};
 

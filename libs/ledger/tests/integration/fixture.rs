@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use haetae_ledger::{
     Appended, Audience, Doorbell, Expected, FollowedEntry, Follower, FollowerError, HandleError, Handler, Log,
     LogConfig, MIGRATOR, NewEntry, Sealer,
+    parked::{self, Parked},
 };
 use haetae_seal::checkpoint::LogKey;
 use haetae_testkit::postgres::TestDb;
@@ -93,6 +94,11 @@ impl House {
             .fetch_optional(&self.db.pool)
             .await
             .unwrap()
+    }
+
+    /// What is parked.
+    pub(crate) async fn parked(&self) -> Vec<Parked> {
+        parked::list(&self.db.pool, 10).await.unwrap()
     }
 
     pub(crate) async fn count(&self, query: &'static str) -> i64 {

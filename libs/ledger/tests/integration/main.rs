@@ -11,3 +11,4 @@ mod refusing;
 mod requests;
 mod sealing;
 mod speed;
+mod standing;

@@ -65,7 +65,7 @@ async fn a_poisoned_entry_parks_its_subject_and_nothing_else() {
     eventually("the cursor passes those, too", async || house.cursor("f").await == Some(8)).await;
     assert_eq!(house.effects("f").await, ["a1", "b1", "b2", "b3", "b4"]);
 
-    let parked = parked::list(&house.db.pool).await.unwrap();
+    let parked = house.parked().await;
     assert_eq!(parked.len(), 1);
     assert_eq!((parked[0].subject.as_str(), parked[0].position, parked[0].waiting), ("a", 2, 2));
     assert!(parked[0].error.contains("nobody understands this"));
@@ -80,20 +80,44 @@ async fn an_operator_has_a_parked_subject_tried_again_in_order() {
     }
     let _follower = run(house.follower("f", moody.clone()));
     eventually("all are parked", async || house.cursor("f").await == Some(3)).await;
-    assert!(!parked::retry(&house.db.pool, "f", "another").await.unwrap());
+    assert!(!retry(&house, 1).await, "what waits behind another is not what holds the subject back");
+    let parked = house.parked().await;
+    assert_eq!((parked[0].kind.as_str(), parked[0].stream.as_str(), parked[0].tries), ("happened", "stream/a", 1));
 
-    assert!(parked::retry(&house.db.pool, "f", "a").await.unwrap());
-    eventually("it fails again", async || {
-        house.count("select count(*) from ledger.parked_subject where retry").await == 0
-    })
-    .await;
-    assert!(house.effects("f").await.is_empty());
+    assert!(retry(&house, 0).await);
+    eventually("it fails again", async || house.parked().await[0].tries == 2).await;
+    assert!(house.effects("f").await.is_empty() && !house.parked().await[0].retrying);
 
     moody.all_is_well.store(true, Ordering::SeqCst);
-    assert!(parked::retry(&house.db.pool, "f", "a").await.unwrap());
-    eventually("nothing is parked", async || parked::list(&house.db.pool).await.unwrap().is_empty()).await;
+    assert!(retry(&house, 0).await);
+    eventually("nothing is parked", async || house.parked().await.is_empty()).await;
     house.append(fact("a", "a4")).await;
     eventually("new ones are handled at once", async || house.effects("f").await == ["poison", "a2", "a3", "a4"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_asked_for_twice_does_nothing_twice() {
+    let house = House::new().await;
+    let moody = Moody::default();
+    house.append(fact("a", "poison")).await;
+    house.append(fact("a", "a2")).await;
+    let follower = run(house.follower("f", moody.clone()));
+    eventually("both are parked", async || house.cursor("f").await == Some(2)).await;
+    follower.stop().await.unwrap();
+
+    moody.all_is_well.store(true, Ordering::SeqCst);
+    assert!(retry(&house, 0).await && retry(&house, 0).await, "asked for twice before the follower has looked");
+    let _follower = run(house.follower("f", moody));
+    eventually("nothing is parked", async || house.parked().await.is_empty()).await;
+    assert!(!retry(&house, 0).await, "asked for after it was handled");
+    house.append(fact("a", "a3")).await;
+    eventually("the next is handled", async || house.cursor("f").await == Some(3)).await;
+    assert_eq!(house.effects("f").await, ["poison", "a2", "a3"]);
+}
+
+async fn retry(house: &House, position: u64) -> bool {
+    let mut conn = house.db.pool.acquire().await.unwrap();
+    parked::retry(&mut conn, "f", position).await.unwrap()
 }
 
 async fn parks(payload: &str) {
@@ -104,7 +128,7 @@ async fn parks(payload: &str) {
     let _follower = run(house.follower("f", Moody::default()));
     eventually("the cursor passes it", async || house.cursor("f").await == Some(3)).await;
     assert_eq!(house.effects("f").await, ["a1", "b1"], "{payload}");
-    let parked = parked::list(&house.db.pool).await.unwrap();
+    let parked = house.parked().await;
     assert_eq!(parked.len(), 1, "{payload}");
 }
 
@@ -132,7 +156,7 @@ async fn waits(payload: &str) {
     let _follower = run(house.follower("f", moody.clone()));
     eventually("it was tried some times", async || moody.attempts.load(Ordering::SeqCst) >= 4).await;
     assert_eq!(house.effects("f").await, ["before"], "what came before need not wait");
-    assert!(parked::list(&house.db.pool).await.unwrap().is_empty());
+    assert!(house.parked().await.is_empty());
 
     moody.all_is_well.store(true, Ordering::SeqCst);
     eventually("all are handled", async || house.effects("f").await == ["before", payload, "after"]).await;
