@@ -1,6 +1,7 @@
-//! `cargo xtask demo | up | test`: the main job with nothing to configure, and everything that checks it.
+//! `cargo xtask demo | up | test | helm | image`: the main job with nothing to configure, and everything that checks it.
 
 mod demo;
+mod helm;
 mod narrator;
 mod test;
 mod up;
@@ -41,6 +42,15 @@ enum Command {
         #[arg(long)]
         practice: bool,
     },
+    /// Checks the chart, its rules, dashboards and runbooks, and k8s/: everything that can be checked without a cluster.
+    Helm {
+        /// Write the rendered examples and the table of values anew.
+        #[arg(long)]
+        bless: bool,
+        /// End with one line of JSON on standard output.
+        #[arg(long)]
+        json: bool,
+    },
     /// Runs all tests: contracts, units, properties, databases, the whole mesh, a client in another language.
     Test {
         /// The long suites too.
@@ -71,6 +81,10 @@ fn run(command: Command, install: Install) -> anyhow::Result<()> {
         Command::Up { no_redis, practice } => {
             ensure(&[Part::Postgres, Part::Redis, Part::Anvil], install)?;
             runtime()?.block_on(up::run(!no_redis, practice))
+        }
+        Command::Helm { bless, json } => {
+            let kept = if bless { helm::Kept::Blessed } else { helm::Kept::Compared };
+            helm::check(kept, json, install)
         }
         Command::Test { all } => test::run(all, install),
     }

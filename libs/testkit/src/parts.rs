@@ -2,8 +2,9 @@
 
 mod apt;
 mod npm;
+mod python;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
+use self::{npm::Modules, python::Requirements};
 use crate::workspace::{self, Hold};
 
 /// The oldest Postgres the services are written for.
@@ -32,6 +34,16 @@ pub enum Part {
     Buf,
     /// The Solidity compiler. Found as the folder of the npm module, for `require` in Node.js.
     Solc,
+    /// The package manager of Kubernetes, for rendering the chart. Found as the executable itself.
+    Helm,
+    /// Kubernetes' own schemas of many versions, and what compares manifests with them. Found as the executable.
+    KubernetesValidate,
+    /// What checks and tests alerting rules. Found as the executable `promtool`.
+    Promtool,
+    /// What builds images without a daemon. Found as the executable `buildah`.
+    Buildah,
+    /// What makes a small Debian in a folder. Found as the executable `debootstrap`.
+    Debootstrap,
 }
 
 /// Whether missing parts may be installed.
@@ -58,7 +70,7 @@ impl Found {
 }
 
 /// Finds the parts, installing those that are missing where that is allowed and possible: Debian packages as root,
-/// npm packages into Cargo's target folder. No system service is left running. Blocks; from async code call
+/// packages of npm and PyPI into Cargo's target folder. No system service is left running. Blocks; from async code call
 /// [`ensure_async`].
 ///
 /// # Errors
@@ -80,16 +92,26 @@ pub fn ensure(parts: &[Part], install: Install) -> Result<Found> {
     if missing.is_empty() {
         return Ok(Found(found));
     }
-    let forbidden = install == Install::Forbidden || std::env::var_os("HAETAE_NO_INSTALL") == Some("1".into());
-    let folder = workspace::target().join("parts");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let _one_installer = workspace::lock(&folder.join("install.lock"), Hold::Alone, Duration::from_secs(600))?;
+    let forbidden = install.forbidden();
+    let _one_installer = one_installer()?;
     // Another process may have installed them while this one waited.
     let (_, missing) = find_all()?;
-    let debian: Vec<_> = missing.iter().filter_map(|part| part.debian_package()).collect();
+    let mut debian = Vec::new();
+    let mut npm = BTreeSet::new();
+    let mut python = BTreeSet::new();
+    for part in missing {
+        match part.carrier() {
+            Carrier::Debian(package) => debian.push(package),
+            Carrier::Npm(modules) => drop(npm.insert(modules)),
+            Carrier::Python(requirements) => drop(python.insert(requirements)),
+        }
+    }
     apt::install(&debian, forbidden)?;
-    if missing.iter().any(|part| part.debian_package().is_none()) {
-        npm::install(forbidden)?;
+    for modules in npm {
+        modules.install(forbidden)?;
+    }
+    for requirements in python {
+        requirements.install(forbidden)?;
     }
     let (found, missing) = find_all()?;
     if missing.is_empty() { Ok(Found(found)) } else { Err(anyhow!("installed, but still not found: {missing:?}")) }
@@ -104,13 +126,56 @@ pub async fn ensure_async(parts: &[Part], install: Install) -> Result<Found> {
     tokio::task::spawn_blocking(move || ensure(&parts, install)).await?
 }
 
+/// A Python with the packages that a requirements file pins, made once for each of its contents in Cargo's target
+/// folder. Blocks.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn python_with(requirements: &Path, install: Install) -> Result<PathBuf> {
+    let requirements = Requirements::of(requirements);
+    if let Some(python) = requirements.program("python")? {
+        return Ok(python);
+    }
+    let _one_installer = one_installer()?;
+    if let Some(python) = requirements.program("python")? {
+        return Ok(python);
+    }
+    requirements.install(install.forbidden())?;
+    requirements.program("python")?.ok_or_else(|| anyhow!("installed, but still not found: {requirements}"))
+}
+
+/// Held while something is installed.
+fn one_installer() -> Result<fs::File> {
+    let folder = workspace::target().join("parts");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    workspace::lock(&folder.join("install.lock"), Hold::Alone, Duration::from_secs(600))
+}
+
+/// Who carries a part.
+enum Carrier {
+    Debian(&'static str),
+    Npm(Modules),
+    Python(Requirements),
+}
+
+impl Install {
+    fn forbidden(self) -> bool {
+        self == Self::Forbidden || std::env::var_os("HAETAE_NO_INSTALL") == Some("1".into())
+    }
+}
+
 impl Part {
-    fn debian_package(self) -> Option<&'static str> {
+    fn carrier(self) -> Carrier {
         match self {
-            Self::Postgres => Some("postgresql"),
-            Self::Redis => Some("redis-server"),
-            Self::Python => Some("python3-venv"),
-            Self::Anvil | Self::Buf | Self::Solc => None,
+            Self::Postgres => Carrier::Debian("postgresql"),
+            Self::Redis => Carrier::Debian("redis-server"),
+            Self::Python => Carrier::Debian("python3-venv"),
+            Self::Promtool => Carrier::Debian("prometheus"),
+            Self::Buildah => Carrier::Debian("buildah"),
+            Self::Debootstrap => Carrier::Debian("debootstrap"),
+            Self::Anvil | Self::Buf | Self::Solc => Carrier::Npm(Modules::Chains),
+            Self::Helm => Carrier::Npm(Modules::Helm),
+            Self::KubernetesValidate => Carrier::Python(Requirements::of_the_chart()),
         }
     }
 }
@@ -123,6 +188,11 @@ fn find(part: Part) -> Result<Option<PathBuf>> {
         Part::Anvil => npm::anvil(),
         Part::Buf => npm::buf(),
         Part::Solc => npm::solc(),
+        Part::Helm => npm::helm(),
+        Part::KubernetesValidate => Requirements::of_the_chart().program("kubernetes-validate"),
+        Part::Promtool => Ok(on_path("promtool")),
+        Part::Buildah => Ok(on_path("buildah")),
+        Part::Debootstrap => Ok(on_path("debootstrap")),
     }
 }
 

@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 
 use super::on_path;
 
+/// Packages whose service their installation would enable: the programs are wanted, not the service.
+const SERVICES: [&str; 2] = ["redis-server", "prometheus"];
+
 /// Debian asks this program whether a package's service may start; 101 says no (invoke-rc.d's protocol).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -50,8 +53,10 @@ pub(super) fn install(packages: &[&str], forbidden: bool) -> Result<()> {
         apt(&["update"])?;
         apt(&arguments)?;
     }
-    if packages.contains(&"redis-server") && Path::new("/run/systemd/system").exists() {
-        run(Command::new("systemctl").args(["disable", "--now", "redis-server"]))?;
+    if Path::new("/run/systemd/system").exists() {
+        for service in packages.iter().filter(|package| SERVICES.contains(package)) {
+            run(Command::new("systemctl").args(["disable", "--now", service]))?;
+        }
     }
     Ok(())
 }

