@@ -98,7 +98,11 @@
   valueFrom: { secretKeyRef: { name: {{ .settings.database.existingSecret }}, key: password } }
 {{- if $values.redis.enabled }}
 - name: HAETAE__REDIS__URL
+  {{- if $values.redis.url }}
+  value: {{ $values.redis.url | quote }}
+  {{- else }}
   valueFrom: { secretKeyRef: { name: {{ $values.redis.existingSecret }}, key: {{ $values.redis.key }} } }
+  {{- end }}
 {{- end }}
 {{- if include "haetae.otlpEndpoint" $root }}
 # Tells apart in metrics what is one program: every connector is haetae-connector.

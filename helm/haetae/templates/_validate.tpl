@@ -76,7 +76,10 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and $values.redis.enabled (empty $values.redis.existingSecret) }}{{ fail "redis.enabled needs redis.existingSecret, the Secret with its URL." }}{{ end }}
+{{- if $values.redis.enabled }}
+{{- if and $values.redis.existingSecret $values.redis.url }}{{ fail "redis.existingSecret and redis.url are both given: where is Redis?" }}{{ end }}
+{{- if not (or $values.redis.existingSecret $values.redis.url) }}{{ fail "redis.enabled needs redis.existingSecret, the Secret with its URL (or redis.url, where that holds no password)." }}{{ end }}
+{{- end }}
 {{- if and (eq $values.postgres.sslMode "disable") (not $values.rehearsal.enabled) }}{{ fail "postgres.sslMode is disable, which is for rehearsals only: names and addresses would travel in the clear. Use verify-full." }}{{ end }}
 {{- if and (eq $values.migrations.mode "start") (not $values.rehearsal.enabled) }}{{ fail "migrations.mode is start, which gives every service its tables' owner; that is for rehearsals only. Use hook or job." }}{{ end }}
 {{- end }}
