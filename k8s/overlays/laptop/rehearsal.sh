@@ -149,6 +149,7 @@ tls() { printf 'tls = { cert = "certificates/%s/tls.crt", key = "certificates/%s
     printf '\n[officer]\nname = "Kim Ji-woo"\ntitle = "Inspector"\naddress = "1 Example-ro, Jung-gu, Seoul"\nemail = "ji-woo.kim@police.example"\nphone = "+82 2 0000 0000"\n'
     printf '\n[brake]\ncase_number = "operations"\nlegal_basis = "operations"\n'
     printf '\n[[case]]\nnumber = "2026-cyber-00412"\nlegal_basis = "information-request"\nsummary = "A rehearsal."\n'
+    printf '\n[case.confidentiality]\ncustomer_may_be_told = false\ndeferral_ground = "A rehearsal."\nnotice_due = %s\n' "$(date -u -d '+30 days' +%FT00:00:00Z)"
     printf '\n[[asset]]\nid = "eip155:31337/slip44:60"\nsymbol = "ETH"\ndecimals = 18\n'
     printf '\n[[log]]\nservice = "intake"\nendpoints = ["https://localhost:8443"]\nserver_name = "%s/intake"\n' "$mesh"
     tls inspector
