@@ -14,7 +14,7 @@ use haetae_seal::checkpoint::LogVerifier;
 use sha2::{Digest, Sha256};
 use tonic::transport::Uri;
 
-use crate::keys::Keyring;
+use crate::{exchange::v1::Hotline, keys::Keyring};
 
 /// The exchanges and the pinned keys.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Exchange {
     pub freeze_within: Duration,
     /// The chains it takes deposits on.
     pub chains: Vec<ChainId>,
+    /// Whom people call there when nothing else helps.
+    pub hotline: Option<Hotline>,
 }
 
 /// Why a registry is not used.

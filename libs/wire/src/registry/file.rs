@@ -15,6 +15,7 @@ use tonic::transport::Uri;
 
 use super::{Exchange, RegistryError};
 use crate::{
+    exchange::v1::Hotline,
     keys::{Keyring, Purpose},
     read,
 };
@@ -70,7 +71,18 @@ struct ExchangeEntry {
     confirm_within: String,
     freeze_within: String,
     chains: Vec<String>,
+    hotline: Option<HotlineEntry>,
     key: Vec<ExchangeKey>,
+    #[serde(flatten)]
+    unknown: Unknown,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct HotlineEntry {
+    name: String,
+    phone: String,
+    email: String,
     #[serde(flatten)]
     unknown: Unknown,
 }
@@ -156,6 +168,7 @@ fn read_exchange(v: &mut Violations, entry: &ExchangeEntry, folder: &Path, keyri
     let freeze_within = period(v, "freeze_within", &entry.freeze_within);
     read::not_empty(v, "chains", &entry.chains);
     let chains = read::parse_set(v, "chains", &entry.chains);
+    let hotline = entry.hotline.as_ref().map(|hotline| v.within("hotline", |v| read_hotline(v, hotline)));
     read::not_empty(v, "key", &entry.key);
     for (i, key) in entry.key.iter().enumerate() {
         v.within(format!("key[{i}]"), |v| {
@@ -172,7 +185,17 @@ fn read_exchange(v: &mut Violations, entry: &ExchangeEntry, folder: &Path, keyri
         confirm_within: confirm_within?,
         freeze_within: freeze_within?,
         chains: chains?.into_iter().collect(),
+        hotline: hotline.flatten(),
     })
+}
+
+/// Whom people call: a telephone at least.
+fn read_hotline(v: &mut Violations, entry: &HotlineEntry) -> Option<Hotline> {
+    refuse_unknown(v, &entry.unknown);
+    let name = read::text(v, "name", &entry.name, 1..=100);
+    let phone = read::text(v, "phone", &entry.phone, 1..=100);
+    let email = read::text(v, "email", &entry.email, 0..=100);
+    Some(Hotline { name: name?, phone: phone?, email: email? })
 }
 
 fn refuse_unknown(v: &mut Violations, unknown: &Unknown) {

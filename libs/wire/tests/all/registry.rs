@@ -29,6 +29,7 @@ fn upbit(public_key: &str) -> String {
         confirm_within = "500ms"
         freeze_within = "2s"
         chains = ["eip155:31337"]
+        hotline = {{ name = "Compliance desk", phone = "+82-2-0000-0000" }}
         [[exchange.key]]
         public_key = {public_key}
         "#
@@ -74,6 +75,8 @@ fn a_registry_says_who_takes_part_and_whose_keys_count() {
     assert_eq!(exchange_entry.ca, Path::new("/etc/haetae/upbit-ca.pem"));
     assert_eq!(exchange_entry.confirm_within, Duration::from_millis(500));
     assert_eq!(exchange_entry.freeze_within, Duration::from_secs(2));
+    let hotline = exchange_entry.hotline.as_ref().unwrap();
+    assert_eq!((hotline.name.as_str(), hotline.phone.as_str()), ("Compliance desk", "+82-2-0000-0000"));
     assert_eq!(registry.exchange(&exchange("bithumb")), None);
     assert_eq!(registry.log_verifier("freeze"), Some(&log));
     assert!(registry.log_verifier("connector/upbit").is_some() && registry.log_verifier("tracking").is_none());
@@ -124,6 +127,7 @@ fn all_faults_are_named_at_once() {
         freeze_within = "0s"
         chains = ["ethereum"]
         colour = "blue"
+        hotline = { name = "desk", fax = "1" }
         [[exchange.key]]
         public_key = "x"
         size = 3
@@ -140,6 +144,8 @@ fn all_faults_are_named_at_once() {
             "exchange[0].confirm_within",
             "exchange[0].freeze_within",
             "exchange[0].chains[0]",
+            "exchange[0].hotline.fax",
+            "exchange[0].hotline.phone",
             "exchange[0].key[0].size",
             "exchange[0].key[0].public_key",
             "agency.nickname",
