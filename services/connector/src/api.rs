@@ -39,6 +39,7 @@ impl ConnectorService for Api {
             undelivered: u32::try_from(line.undelivered).unwrap_or(u32::MAX),
             oldest_undelivered: line.oldest.map(|since| duration(age(since))),
             confirm_within: Some(duration(self.confirm_within)),
+            overdue: u32::try_from(line.overdue).unwrap_or(u32::MAX),
         }))
     }
 }

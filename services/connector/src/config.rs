@@ -42,6 +42,9 @@ pub struct Config {
     /// Time between probes of an open circuit, in milliseconds.
     #[serde(default = "probe_every_ms")]
     pub probe_every_ms: u64,
+    /// How long orders are kept after they were settled, in days. What is not settled is kept whatever its age.
+    #[serde(default = "keep_settled_days")]
+    pub keep_settled_days: u32,
 }
 
 /// `[service.certificate]`: who we are to the exchange, issued by the exchanges' own authority.
@@ -86,6 +89,10 @@ fn probe_every_ms() -> u64 {
     1_000
 }
 
+fn keep_settled_days() -> u32 {
+    30
+}
+
 impl Config {
     /// Deadline of one attempt.
     pub(crate) fn attempt(&self) -> Duration {
@@ -100,6 +107,11 @@ impl Config {
     /// How attempts at one order follow one another.
     pub(crate) fn pace(&self) -> Pace {
         Pace { first: Duration::from_millis(self.first_wait_ms), slowest: Duration::from_millis(self.slowest_wait_ms) }
+    }
+
+    /// How long settled orders are kept.
+    pub(crate) fn keep_settled(&self) -> Duration {
+        Duration::from_secs(u64::from(self.keep_settled_days) * 86_400)
     }
 
     /// When the circuit opens and how it is probed.
@@ -124,6 +136,7 @@ impl Section for Config {
             ("first_wait_ms", self.first_wait_ms == 0),
             ("circuit_failures", self.circuit_failures == 0),
             ("probe_every_ms", self.probe_every_ms == 0),
+            ("keep_settled_days", self.keep_settled_days == 0),
         ] {
             if zero {
                 faults.push(Fault::new(format!("{at}.{key}"), "must be at least 1"));

@@ -77,11 +77,15 @@ pub(crate) async fn take_in(tx: &mut PgConnection, delivery: NewDelivery<'_>, no
     .bind(delivery.expires_at)
     .execute(&mut *tx)
     .await?;
-    sqlx::query("update delivery set state = 'superseded' where leg_id = $1 and revision < $2 and state = 'due'")
-        .bind(delivery.leg.0)
-        .bind(i64::from(delivery.revision))
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query(
+        "update delivery set state = 'superseded', settled_at = $3
+         where leg_id = $1 and revision < $2 and state = 'due'",
+    )
+    .bind(delivery.leg.0)
+    .bind(i64::from(delivery.revision))
+    .bind(now)
+    .execute(&mut *tx)
+    .await?;
     sqlx::query("select pg_notify($1, '')").bind(DUE).execute(tx).await?;
     Ok(())
 }
@@ -156,36 +160,74 @@ pub(crate) async fn note_fault(tx: &mut PgConnection, order_sha256: &[u8], fault
 }
 
 /// An order is settled. False where another attempt has settled it before.
-pub(crate) async fn settle(tx: &mut PgConnection, order_sha256: &[u8], state: Settled) -> sqlx::Result<bool> {
-    let settled =
-        sqlx::query("update delivery set state = $2 where order_sha256 = $1 and state in ('due', 'superseded')")
-            .bind(order_sha256)
-            .bind(state.as_str())
-            .execute(tx)
-            .await?;
+pub(crate) async fn settle(
+    tx: &mut PgConnection,
+    order_sha256: &[u8],
+    state: Settled,
+    now: Moment,
+) -> sqlx::Result<bool> {
+    let settled = sqlx::query(
+        "update delivery set state = $2, settled_at = $3 where order_sha256 = $1 and state in ('due', 'superseded')",
+    )
+    .bind(order_sha256)
+    .bind(state.as_str())
+    .bind(now)
+    .execute(tx)
+    .await?;
     Ok(settled.rows_affected() == 1)
 }
 
 /// Notes that the exchange answered something.
 pub(crate) async fn answered_at(tx: &mut PgConnection, now: Moment) -> sqlx::Result<()> {
+/// Removes up to `limit` orders that were settled by `by`, of legs of which nothing is due any more: what is due keeps
+/// its leg's earlier orders. Returns how many.
+pub(crate) async fn forget(pool: &PgPool, by: Moment, limit: i64) -> sqlx::Result<u64> {
+    let forgotten = sqlx::query(
+        "delete from delivery where order_sha256 in (
+             select order_sha256 from delivery d
+             where state <> 'due' and settled_at <= $1
+               and not exists (select from delivery o where o.leg_id = d.leg_id and o.state = 'due')
+             order by settled_at limit $2
+             for update skip locked)",
+    )
+    .bind(by)
+    .bind(limit)
+    .execute(pool)
+    .await?;
+    Ok(forgotten.rows_affected())
+}
+
+/// Notes when orders were settled where a replica of an earlier version has not.
+pub(crate) async fn note_settled(pool: &PgPool, now: Moment) -> sqlx::Result<()> {
+    sqlx::query("update delivery set settled_at = $1 where state <> 'due' and settled_at is null")
+        .bind(now)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
     sqlx::query("update line set last_answer = greatest(last_answer, $1)").bind(now).execute(tx).await?;
     Ok(())
 }
 
-/// What nothing has been said about yet although no answer has come.
+/// What waits for an answer, and about which there may be something to say.
 #[derive(FromRow)]
-pub(crate) struct Unsaid {
-    /// When the oldest such question was taken in.
+pub(crate) struct Waiting {
+    /// When the oldest question was taken in of which nothing was said yet.
     pub(crate) question: Option<Moment>,
-    /// When the oldest such freeze or release was; freezes that a halt holds back are not missing an answer.
+    /// Since when the oldest freeze or release waits of which nothing was said yet; freezes that a halt holds back are
+    /// not missing an answer.
     pub(crate) order: Option<Moment>,
 }
 
-/// Looks for what nothing has been said about yet.
-pub(crate) async fn unsaid(pool: &PgPool) -> sqlx::Result<Unsaid> {
+    /// When the next freeze or release is to be reminded of.
+    pub(crate) reminder: Option<Moment>,
+/// Looks for what there may be something to say about.
+pub(crate) async fn waiting(pool: &PgPool) -> sqlx::Result<Waiting> {
     sqlx::query_as(
         "select min(taken_at) filter (where wanted = 'question' and unavailable_at is null) as question,
-                min(taken_at) filter (where wanted <> 'question' and overdue_at is null) as \"order\"
+                min(coalesce(resumed_at, taken_at)) filter (where wanted <> 'question' and overdue_at is null) as \"order\",
+                min(coalesce(remind_at, overdue_at)) filter (where wanted <> 'question') as reminder
          from sendable",
     )
     .fetch_one(pool)
@@ -212,21 +254,61 @@ pub(crate) async fn overdue_questions(
     .await
 }
 
-/// Freezes and releases taken in by `by`, still to be sent, about which nobody was warned yet; they are marked so. Each
-/// with its leg, revision and what it wants.
-pub(crate) async fn overdue_orders(pool: &PgPool, by: Moment, now: Moment) -> sqlx::Result<Vec<(Uuid, i64, String)>> {
-    sqlx::query_as(
-        "update delivery set overdue_at = $2
-         where order_sha256 in (
-             select order_sha256 from sendable
-             where wanted <> 'question' and overdue_at is null and taken_at <= $1
-             for update skip locked)
-         returning leg_id, revision, wanted",
+/// A freeze or release that has waited too long for its answer.
+pub(crate) struct Overdue {
+    /// Identity of the order.
+    pub(crate) order_sha256: Vec<u8>,
+    /// The leg.
+    pub(crate) leg: LegId,
+    /// Its revision.
+    pub(crate) revision: u32,
+    /// What it wants.
+    pub(crate) wanted: String,
+    /// Since when it waits.
+    pub(crate) since: Moment,
+    /// How often this was said before.
+    pub(crate) said: u32,
+}
+
+/// Freezes and releases that have waited since `by` or earlier and of which nothing was said yet, and those that are to
+/// be reminded of; locked. Those that another replica has in hand are passed over.
+pub(crate) async fn overdue_orders(tx: &mut PgConnection, by: Moment, now: Moment) -> sqlx::Result<Vec<Overdue>> {
+    let rows: Vec<(Vec<u8>, Uuid, i64, String, Moment, i64)> = sqlx::query_as(
+        "select order_sha256, leg_id, revision, wanted, coalesce(resumed_at, taken_at), overdue_said
+         from delivery
+         where order_sha256 in (select order_sha256 from sendable where wanted <> 'question')
+           and (case when overdue_at is null then coalesce(resumed_at, taken_at) <= $1
+                     else coalesce(remind_at, overdue_at) <= $2 end)
+         order by taken_at
+         for update skip locked",
     )
     .bind(by)
     .bind(now)
-    .fetch_all(pool)
-    .await
+    .fetch_all(tx)
+    .await?;
+    let counted = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    let read = |(order_sha256, leg, revision, wanted, since, said)| Overdue {
+        order_sha256,
+        leg: LegId(leg),
+        revision: counted(revision),
+        wanted,
+        since,
+        said: counted(said),
+    };
+    Ok(rows.into_iter().map(read).collect())
+}
+
+/// Notes that it was said of an order, and when it is to be said again.
+pub(crate) async fn remind(tx: &mut PgConnection, order: &Overdue, now: Moment, again: Moment) -> sqlx::Result<()> {
+    sqlx::query(
+        "update delivery set overdue_at = $2, remind_at = $3, overdue_said = overdue_said + 1 where order_sha256 = $1",
+    )
+    .bind(&order.order_sha256)
+    .bind(now)
+    .bind(again)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// A halt comes into force: for one case, or for all orders to the exchange.
@@ -240,13 +322,20 @@ pub(crate) async fn halt(tx: &mut PgConnection, request: RequestId, case: Option
     Ok(())
 }
 
-/// Halts of this scope end.
-pub(crate) async fn resume(tx: &mut PgConnection, case: Option<(&str, &str)>) -> sqlx::Result<()> {
-    sqlx::query("delete from halt where agency is not distinct from $1 and case_number is not distinct from $2")
-        .bind(case.map(|c| c.0))
-        .bind(case.map(|c| c.1))
-        .execute(&mut *tx)
-        .await?;
+/// Halts of this scope end. What they held back waits for its answer from now on.
+pub(crate) async fn resume(tx: &mut PgConnection, case: Option<(&str, &str)>, now: Moment) -> sqlx::Result<()> {
+    sqlx::query(
+        "with lifted as (
+             delete from halt where agency is not distinct from $1 and case_number is not distinct from $2 returning 1)
+         update delivery set resumed_at = $3, overdue_at = null, remind_at = null, overdue_said = 0
+         where state = 'due' and wanted = 'freeze' and ($1 is null or (agency = $1 and case_number = $2))
+           and exists (select from lifted)",
+    )
+    .bind(case.map(|c| c.0))
+    .bind(case.map(|c| c.1))
+    .bind(now)
+    .execute(&mut *tx)
+    .await?;
     sqlx::query("select pg_notify($1, '')").bind(DUE).execute(tx).await?;
     Ok(())
 }
@@ -307,14 +396,17 @@ pub(crate) struct LineStatus {
     pub(crate) oldest_release: Option<Moment>,
 }
 
+    /// Freezes and releases among them of which the log says that they are overdue.
+    pub(crate) overdue: i64,
 /// Reads how the line is doing.
 pub(crate) async fn status(pool: &PgPool) -> sqlx::Result<LineStatus> {
     sqlx::query_as(
-        "select last_answer, undelivered, oldest, oldest_freeze, oldest_release
+        "select last_answer, undelivered, oldest, oldest_freeze, oldest_release, overdue
          from line, lateral (
              select count(*) as undelivered, min(taken_at) as oldest,
                     min(taken_at) filter (where wanted = 'freeze') as oldest_freeze,
-                    min(taken_at) filter (where wanted = 'release') as oldest_release
+                    min(taken_at) filter (where wanted = 'release') as oldest_release,
+                    count(*) filter (where overdue_at is not null) as overdue
              from delivery where state = 'due') as waiting",
     )
     .fetch_one(pool)

@@ -273,7 +273,7 @@ impl Deliverer {
         let mut tx = self.log.begin().await?;
         let outcome = match read {
             Ok(settled) => {
-                if db::settle(&mut tx, &due.order_sha256, settled).await? {
+                if db::settle(&mut tx, &due.order_sha256, settled, now).await? {
                     let fact = match settled {
                         Settled::Answered => {
                             Some(facts::receipt(exchange, leg, revision, &due.order_sha256, envelope, now))

@@ -5,6 +5,8 @@ use haetae_ledger::{Expected, NewEntry};
 use haetae_wire::{connector::v1, convert::timestamp};
 use prost::Message;
 
+use crate::db::Overdue;
+
 const ACTOR: &str = "service:connector";
 
 fn entry(exchange: &ExchangeId, leg: Option<LegId>, kind: &'static str, payload: Vec<u8>, now: Moment) -> NewEntry {
@@ -56,6 +58,19 @@ pub(crate) fn unavailable(exchange: &ExchangeId, leg: LegId, revision: u32, sinc
         since: Some(timestamp(since)),
     };
     entry(exchange, Some(leg), "unavailable", fact.encode_to_vec(), now)
+}
+
+/// A freeze or release has no answer for longer than the exchange declares.
+pub(crate) fn overdue(exchange: &ExchangeId, order: &Overdue, now: Moment) -> NewEntry {
+    let fact = v1::OrderOverdue {
+        exchange: exchange.to_string(),
+        leg_id: order.leg.to_string(),
+        revision: order.revision,
+        order_sha256: order.order_sha256.clone(),
+        since: Some(timestamp(order.since)),
+        reminders: order.said,
+    };
+    entry(exchange, Some(order.leg), "overdue", fact.encode_to_vec(), now)
 }
 
 /// An order expired and the exchange never saw it.

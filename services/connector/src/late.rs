@@ -1,5 +1,5 @@
-//! What is said when no answer comes in the time that the exchange declares: a fact about a question, a warning about a
-//! freeze or a release. Delivery goes on.
+//! What is said when no answer comes in the time that the exchange declares: that a question is unanswered, once; that a
+//! freeze or a release is, again and again, until a person has called. Delivery goes on.
 
 use std::time::Duration;
 
@@ -8,12 +8,15 @@ use haetae_ledger::Log;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{self, Unsaid},
+    db::{self, Waiting},
     facts,
 };
 
 /// The longest time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The longest time between two reminders.
+const DAILY: Duration = Duration::from_secs(86_400);
 
 /// Watches the queue for what is late.
 pub(crate) struct Lateness {
@@ -35,17 +38,24 @@ struct Late {
     look_again: Moment,
 }
 
-fn late(unsaid: &Unsaid, confirm_within: Duration, freeze_within: Duration, now: Moment) -> Late {
-    let question = unsaid.question.map(|since| since + confirm_within);
-    let order = unsaid.order.map(|since| since + freeze_within);
+fn late(waiting: &Waiting, confirm_within: Duration, freeze_within: Duration, now: Moment) -> Late {
+    let question = waiting.question.map(|since| since + confirm_within);
+    let order = waiting.order.map(|since| since + freeze_within);
+    let orders = [order, waiting.reminder].into_iter().flatten();
     // What is taken in after now cannot be late sooner than this.
     let unheard_of = now + LOOK.min(confirm_within).min(freeze_within);
-    let coming = [question, order].into_iter().flatten().filter(|at| *at > now);
+    let coming = orders.clone().chain(question).filter(|at| *at > now);
     Late {
         questions: question.is_some_and(|at| at <= now),
-        orders: order.is_some_and(|at| at <= now),
+        orders: orders.clone().any(|at| at <= now),
         look_again: coming.chain([unheard_of]).min().unwrap_or(unheard_of),
     }
+}
+
+/// How long after it was said that an order is overdue it is said again, having been said `said` times before: whenever
+/// the wait has doubled, and daily in the end.
+fn next_reminder(freeze_within: Duration, said: u32) -> Duration {
+    freeze_within.saturating_mul(1 << said.min(31)).min(DAILY)
 }
 
 impl Lateness {
@@ -67,12 +77,12 @@ impl Lateness {
     /// Says what is late; the answer is when to look again.
     async fn look(&self) -> anyhow::Result<Moment> {
         let now = micros(Moment::now_utc());
-        let late = late(&db::unsaid(self.log.pool()).await?, self.confirm_within, self.freeze_within, now);
+        let late = late(&db::waiting(self.log.pool()).await?, self.confirm_within, self.freeze_within, now);
         if late.questions {
             self.say_unavailable(now).await?;
         }
         if late.orders {
-            self.warn(now).await?;
+            self.say_overdue(now).await?;
         }
         Ok(late.look_again)
     }
@@ -92,16 +102,25 @@ impl Lateness {
         Ok(())
     }
 
-    /// What a machine could not bring, a person has to: once for each order.
-    async fn warn(&self, now: Moment) -> anyhow::Result<()> {
-        for (leg, revision, wanted) in db::overdue_orders(self.log.pool(), now - self.freeze_within, now).await? {
+    /// What a machine could not bring, a person has to.
+    async fn say_overdue(&self, now: Moment) -> anyhow::Result<()> {
+        let mut tx = self.log.begin().await?;
+        let overdue = db::overdue_orders(&mut tx, now - self.freeze_within, now).await?;
+        for order in &overdue {
+            db::remind(&mut tx, order, now, now + next_reminder(self.freeze_within, order.said)).await?;
+        }
+        let entries = overdue.iter().map(|order| facts::overdue(&self.exchange, order, now)).collect();
+        self.log.append_all(&mut tx, entries).await?;
+        self.log.commit(tx).await?;
+        for order in overdue {
             tracing::warn!(
                 exchange = %self.exchange,
-                %leg,
-                revision,
-                wanted,
-                "no answer to this order for longer than the exchange declares: call its hotline, which its Describe \
-                 names, and hand over the signed order; delivery goes on"
+                leg = %order.leg,
+                revision = order.revision,
+                wanted = order.wanted,
+                reminders = order.said,
+                "no answer to this order for longer than the exchange declares: call its hotline and hand over the \
+                 signed order, which `haetae freeze order` prints; delivery goes on"
             );
         }
         Ok(())
@@ -110,6 +129,8 @@ impl Lateness {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const NOW: Moment = Moment::UNIX_EPOCH;
@@ -117,8 +138,9 @@ mod tests {
     const FREEZE: Duration = Duration::from_secs(30);
 
     fn of(question: Option<Duration>, order: Option<Duration>) -> Late {
-        let unsaid = Unsaid { question: question.map(|age| NOW - age), order: order.map(|age| NOW - age) };
-        late(&unsaid, CONFIRM, FREEZE, NOW)
+        let since = |age: Option<Duration>| age.map(|age| NOW - age);
+        let waiting = Waiting { question: since(question), order: since(order), reminder: None };
+        late(&waiting, CONFIRM, FREEZE, NOW)
     }
 
     #[test]
@@ -129,11 +151,37 @@ mod tests {
     }
 
     #[test]
+    fn a_reminder_comes_when_it_is_due_and_is_waited_for() {
+        let reminder = |at: Moment| Waiting { question: None, order: None, reminder: Some(at) };
+        assert!(late(&reminder(NOW), CONFIRM, FREEZE, NOW).orders);
+        let soon = late(&reminder(NOW + LOOK / 2), CONFIRM, FREEZE, NOW);
+        assert_eq!((soon.orders, soon.look_again), (false, NOW + LOOK / 2));
+    }
+
+    #[test]
     fn it_is_looked_again_when_the_next_is_late_and_not_in_between() {
         assert_eq!(of(Some(CONFIRM - LOOK / 2), None).look_again, NOW + LOOK / 2);
         assert_eq!(of(Some(CONFIRM), Some(FREEZE)).look_again, NOW + LOOK);
         assert_eq!(of(None, None).look_again, NOW + LOOK);
-        let hasty = late(&Unsaid { question: None, order: None }, LOOK / 4, FREEZE, NOW);
+        let none = Waiting { question: None, order: None, reminder: None };
+        let hasty = late(&none, LOOK / 4, FREEZE, NOW);
         assert_eq!(hasty.look_again, NOW + LOOK / 4);
+    }
+
+    #[test]
+    fn reminders_come_when_the_wait_has_doubled_and_daily_in_the_end() {
+        let waits: Vec<_> = (0..4).map(|said| next_reminder(FREEZE, said)).collect();
+        // Said after 30 seconds of waiting, then after 60, 120, 240, 480.
+        assert_eq!(waits, [30, 60, 120, 240].map(Duration::from_secs));
+        assert_eq!(next_reminder(FREEZE, 40), DAILY);
+    }
+
+    proptest! {
+        #[test]
+        fn reminders_never_come_faster_and_never_end(said: u32, seconds in 1u64..600) {
+            let within = Duration::from_secs(seconds);
+            prop_assert!(next_reminder(within, said) <= next_reminder(within, said.saturating_add(1)));
+            prop_assert!(next_reminder(within, said) <= DAILY);
+        }
     }
 }

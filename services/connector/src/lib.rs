@@ -14,6 +14,7 @@ mod deliver;
 mod delivery;
 mod events;
 mod facts;
+mod forget;
 mod late;
 mod orders;
 mod worker;

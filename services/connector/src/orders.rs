@@ -41,7 +41,7 @@ impl Handler for Orders {
             }
             "dispatch-resumed" => {
                 let moved = DispatchMoved::decode(&*entry.payload)?;
-                Ok(db::resume(tx, scope(&moved)).await?)
+                Ok(db::resume(tx, scope(&moved), now).await?)
             }
             _ => Ok(()),
         }

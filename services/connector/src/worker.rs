@@ -26,7 +26,8 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, api::Api, config::ClientCertificate, db, deliver::Deliverer, events::Events, late::Lateness, orders::Orders,
+    Config, api::Api, config::ClientCertificate, db, deliver::Deliverer, events::Events, forget, late::Lateness,
+    orders::Orders,
 };
 
 /// How often the queue is measured.
@@ -42,6 +43,7 @@ pub struct Connector {
     line: Peer,
     confirm_within: Duration,
     freeze_within: Duration,
+    keep_settled: Duration,
 }
 
 impl Connector {
@@ -55,6 +57,7 @@ impl Connector {
         let line = line_to(exchange, &config)?;
         Ok(Self {
             exchange: config.exchange.clone(),
+            keep_settled: config.keep_settled(),
             deliverer: Arc::new(Deliverer::new(config, Arc::clone(&keyring), log.clone(), line.clone())),
             keyring,
             log,
@@ -84,11 +87,18 @@ impl Connector {
     /// # Errors
     /// Never; what cannot be done is tried again.
     pub async fn run(self, cancel: CancellationToken) -> anyhow::Result<()> {
-        let Self { exchange, keyring, log, deliverer, line, confirm_within, freeze_within } = self;
+        let Self { exchange, keyring, log, deliverer, line, confirm_within, freeze_within, keep_settled } = self;
         let measured = measure(log.pool().clone(), exchange.to_string(), cancel.clone());
+        let forgotten = forget::run(log.pool().clone(), keep_settled, cancel.clone());
         let lateness = Lateness { exchange: exchange.clone(), log: log.clone(), confirm_within, freeze_within };
         let events = Events { exchange, keyring, log, peer: line };
-        tokio::try_join!(deliverer.run(cancel.clone()), lateness.run(cancel.clone()), events.run(cancel), measured,)?;
+        tokio::try_join!(
+            deliverer.run(cancel.clone()),
+            lateness.run(cancel.clone()),
+            events.run(cancel),
+            measured,
+            forgotten,
+        )?;
         Ok(())
     }
 }

@@ -1,16 +1,9 @@
 //! No answer in the time that the exchange declares.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, Once};
+use haetae_wire::connector::v1::{ExchangeUnavailable, OrderOverdue, ReceiptReceived};
+use haetae_wire::signed::order_identity;
 
-use haetae_wire::connector::v1::{ExchangeUnavailable, ReceiptReceived};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
-
-use crate::exchange::Mood;
+use crate::exchange::{Mood, now};
 use crate::police::Case;
 use crate::scene::{Scene, eventually};
 
@@ -33,71 +26,56 @@ async fn a_question_without_an_answer_in_time_is_said_so_once_and_answered_later
     assert_eq!(replicas[0].status().await.undelivered, 0);
 }
 
+async fn said_of(scene: &Scene, leg: haetae_core::LegId) -> Vec<OrderOverdue> {
+    let said = scene.facts::<OrderOverdue>("overdue").await;
+    said.into_iter().filter(|fact| fact.leg_id == leg.to_string()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_without_an_answer_in_time_is_a_warning_once_and_no_fact() {
-    let warnings = Warnings::heard();
+async fn an_order_without_an_answer_in_time_is_said_so_and_again_when_the_wait_has_doubled() {
     let scene = Scene::new().await;
     scene.exchange.feels(Mood::Unavailable);
-    let _replicas = [scene.replica().await, scene.replica().await];
+    let replicas = [scene.replica().await, scene.replica().await];
     let (frozen, released) = (Case::new(), Case::new());
     let orders = [frozen.freeze(1), released.release(2)];
-    scene.order(&frozen, &orders[0]).await;
-    scene.order(&released, &orders[1]).await;
-    let of = |order: &haetae_core::Order| warnings.about(&order.leg.to_string());
-    for order in &orders {
-        let warning = eventually("a person is asked to call", async || of(order).pop()).await;
-        assert!(warning.contains("hotline"), "{warning}");
-        let tried = scene.exchange.attempts_at(order.leg);
-        scene.attempts_at(order.leg, tried + 5).await;
-        assert_eq!(of(order).len(), 1);
+    let taken_in = now();
+    let envelopes = [scene.order(&frozen, &orders[0]).await, scene.order(&released, &orders[1]).await];
+    for (order, envelope) in orders.iter().zip(&envelopes) {
+        let said = eventually("a person is asked to call, and asked again", async || {
+            Some(said_of(&scene, order.leg).await).filter(|said| said.len() >= 3)
+        })
+        .await;
+        assert_eq!(said.iter().map(|fact| fact.reminders).take(3).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(said.iter().all(|fact| fact.since == said[0].since), "it is one wait");
+        assert_eq!((said[0].exchange.as_str(), said[0].revision), ("upbit", order.revision.get()));
+        assert_eq!(said[0].order_sha256, order_identity(envelope));
     }
+    // After one, two and four times what the exchange declares.
+    assert!(now() - taken_in >= std::time::Duration::from_secs(4));
+    assert_eq!(replicas[0].status().await.overdue, 2);
     assert_eq!(scene.facts::<ExchangeUnavailable>("unavailable").await, []);
 
     scene.exchange.feels(Mood::Answers);
     scene.wait_for::<ReceiptReceived>("receipt", 2).await;
+    assert_eq!(replicas[1].status().await.overdue, 0);
 }
 
-/// Warnings that name a leg, of all tests in this process.
-struct Warnings(Mutex<BTreeMap<String, Vec<String>>>);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_that_a_halt_holds_back_is_not_overdue_and_waits_from_the_resume_on() {
+    let scene = Scene::new().await;
+    scene.exchange.feels(Mood::Unavailable);
+    scene.halt(None).await;
+    let _replica = scene.replica().await;
+    let (held, sent) = (Case::new(), Case::new());
+    let (freeze, release) = (held.freeze(1), sent.release(1));
+    scene.order(&held, &freeze).await;
+    scene.order(&sent, &release).await;
+    eventually("the release is overdue", async || (!said_of(&scene, release.leg).await.is_empty()).then_some(())).await;
+    assert_eq!(said_of(&scene, freeze.leg).await, []);
 
-static WARNINGS: Warnings = Warnings(Mutex::new(BTreeMap::new()));
-
-impl Warnings {
-    fn heard() -> &'static Self {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| tracing_subscriber::registry().with(Ear.with_filter(LevelFilter::WARN)).init());
-        &WARNINGS
-    }
-
-    fn about(&self, leg: &str) -> Vec<String> {
-        self.0.lock().unwrap().get(leg).cloned().unwrap_or_default()
-    }
-}
-
-struct Ear;
-
-impl<S: Subscriber> Layer<S> for Ear {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut words = Words::default();
-        event.record(&mut words);
-        if *event.metadata().level() == Level::WARN && !words.leg.is_empty() {
-            WARNINGS.0.lock().unwrap().entry(words.leg).or_default().push(words.message);
-        }
-    }
-}
-
-#[derive(Default)]
-struct Words {
-    leg: String,
-    message: String,
-}
-
-impl Visit for Words {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        match field.name() {
-            "leg" => self.leg = format!("{value:?}"),
-            "message" => self.message = format!("{value:?}"),
-            _ => {}
-        }
-    }
+    let resumed = now();
+    scene.resume(None).await;
+    let said = eventually("so is the freeze", async || said_of(&scene, freeze.leg).await.pop()).await;
+    let since = said.since.unwrap();
+    assert!((since.seconds, since.nanos) >= (resumed.unix_timestamp(), resumed.nanosecond().cast_signed()));
 }

@@ -6,6 +6,7 @@ mod delivering;
 mod events;
 mod exchange;
 mod expired;
+mod forgetting;
 mod halts;
 mod late;
 mod police;

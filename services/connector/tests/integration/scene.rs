@@ -262,6 +262,27 @@ impl Scene {
         .await
     }
 
+    /// Whatever is in the queue has been there for so many days longer.
+    pub(crate) async fn age(&self, days: i32) {
+        sqlx::query(
+            "update delivery set taken_at = taken_at - make_interval(days => $1),
+                                 settled_at = settled_at - make_interval(days => $1)",
+        )
+        .bind(days)
+        .execute(&self.connector.db.pool)
+        .await
+        .unwrap();
+    }
+
+    /// What is in the queue, settled or not: leg and revision.
+    pub(crate) async fn queued(&self) -> Vec<(LegId, i64)> {
+        let rows: Vec<(Uuid, i64)> = sqlx::query_as("select leg_id, revision from delivery order by leg_id, revision")
+            .fetch_all(&self.connector.db.pool)
+            .await
+            .unwrap();
+        rows.into_iter().map(|(leg, revision)| (LegId(leg), revision)).collect()
+    }
+
     /// Waits until so many entries have been set aside for an operator.
     pub(crate) async fn parked(&self, count: i64) {
         eventually("entries are parked", async || {
