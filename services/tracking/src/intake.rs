@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use async_trait::async_trait;
-use haetae_core::{Authorisation, ChainId, Moment, RequestId, Target, micros};
+use haetae_core::{Authorisation, ChainId, Moment, Reason, RequestId, Target, micros};
 use haetae_ledger::{FollowedEntry, HandleError, Handler};
 use haetae_wire::intake::v1::RequestGranted;
 use haetae_wire::signed::open_authorisation;
@@ -85,7 +85,9 @@ impl Intake {
     ) -> Result<(), HandleError> {
         let chain = terms.root.account.chain().clone();
         if !self.chains.contains(&chain) {
-            return Err(HandleError::poison(anyhow!("nobody reads the chain {chain}")));
+            // Whoever asked must hear of it, and what else there is in the case must not wait behind it.
+            let refused = tell::watch_refused(&terms, Reason::ChainNotSupported, now);
+            return Ok(self.voice.append(tx, vec![refused]).await?);
         }
         let Some(head) = db::chain::lock_head(tx, &chain).await? else {
             return Err(HandleError::retry(anyhow!("the chain {chain} has not been reached yet")));

@@ -124,6 +124,10 @@ pub(crate) fn conclude(questions: &[Question]) -> Conclusion {
         let holder = Holder { exchange: first.exchange.clone(), role };
         return if holders.len() > 1 { Conclusion::Conflict(holder) } else { Conclusion::Held(holder) };
     }
+    // Where nobody was asked, nobody has said no.
+    if questions.is_empty() {
+        return Conclusion::Open;
+    }
     if questions.iter().all(|question| said(question) == Some(ConfirmationAnswer::NotHeld)) {
         return Conclusion::NotHeld;
     }

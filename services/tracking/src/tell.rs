@@ -1,6 +1,6 @@
 //! From what was found to what is said: entries of the log, and items that are shown.
 
-use haetae_core::{Account, Arrival, Moment, RequestId, Target, TransferId, WatchId};
+use haetae_core::{Account, Arrival, Moment, Reason, RequestId, Target, TransferId, WatchId};
 use haetae_ledger::{Expected, NewEntry};
 use haetae_seal::dsse::SigningKey;
 use haetae_wire::convert::timestamp;
@@ -168,6 +168,16 @@ pub(crate) fn question(question: &Question, envelope: Vec<u8>, now: Moment) -> T
 pub(crate) fn watch_moved(kind: &'static str, row: &WatchRow, watched: &Watched, now: Moment) -> Told {
     let message = wire::WatchMoved { watch: Some(watch(row, watched)) };
     of_watch(row.terms.watch, kind, message.encode_to_vec(), None, now)
+}
+
+/// A watch is not taken up.
+pub(crate) fn watch_refused(terms: &Terms, reason: Reason, now: Moment) -> Told {
+    let message = wire::WatchRefused {
+        watch_id: terms.watch.to_string(),
+        request_id: terms.request.to_string(),
+        reason: reason.name().to_owned(),
+    };
+    of_watch(terms.watch, "watch-refused", message.encode_to_vec(), None, now)
 }
 
 /// A watch, for those who ask.

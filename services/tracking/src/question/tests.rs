@@ -95,6 +95,7 @@ fn only_a_complete_set_of_no_is_a_no() {
     assert_eq!(concluded(&[Some(NotHeld), None]), Conclusion::Pending);
     assert_eq!(concluded(&[Some(NotHeld), Some(Unknown)]), Conclusion::Open);
     assert_eq!(concluded(&[None, Some(Unknown)]), Conclusion::Open);
+    assert_eq!(concluded(&[]), Conclusion::Open, "nobody was asked");
     assert_eq!(Conclusion::Pending.standing(), Standing::Open);
 }
 

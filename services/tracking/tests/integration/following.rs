@@ -6,6 +6,7 @@ use haetae_wire::tracking::v1 as wire;
 use haetae_wire::tracking::v1::tracking_service_server::TrackingService;
 use tonic::Request;
 
+use crate::chain::Chain;
 use crate::mesh::{EXCHANGES, Mesh, WatchOf, eventually};
 
 async fn hops(mesh: &Mesh, watch: WatchId) -> Vec<wire::Hop> {
@@ -211,4 +212,17 @@ async fn hops_become_confirmed_and_final_as_blocks_come() {
     })
     .await;
     assert_eq!(finality().await, [wire::Finality::Confirmed, wire::Finality::Final]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_on_a_chain_that_is_not_read_is_refused_and_nothing_waits_behind_it() {
+    let mesh = Mesh::start().await;
+    let _replica = mesh.replica().await;
+    let elsewhere = mesh.chain.account(0).to_string().replace(Chain::id().as_str(), "eip155:999").parse().unwrap();
+    let watch = mesh.grant_watch_from(elsewhere, &WatchOf::coins(0, 1_000)).await;
+    mesh.watch(&WatchOf::coins(0, 1_000)).await;
+    let refused: Vec<wire::WatchRefused> = mesh.of_kind(watch, "watch-refused").await;
+    let [refused] = refused.as_slice() else { panic!("refused {} times", refused.len()) };
+    assert_eq!((&refused.watch_id, refused.reason.as_str()), (&watch.to_string(), "CHAIN_NOT_SUPPORTED"));
+    assert_eq!(mesh.parked().await, 0);
 }

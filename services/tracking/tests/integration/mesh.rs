@@ -210,6 +210,11 @@ impl Mesh {
         number.map(|number| u64::try_from(number).unwrap())
     }
 
+    /// Facts that were set aside for an operator.
+    pub(crate) async fn parked(&self) -> i64 {
+        sqlx::query_scalar("select count(*) from ledger.parked").fetch_one(&self.tracking.db.pool).await.unwrap()
+    }
+
     /// Waits until everything on the chain was read.
     pub(crate) async fn caught_up(&self) {
         let target = self.chain.number().await;
@@ -218,8 +223,13 @@ impl Mesh {
 
     /// People approve a watch.
     pub(crate) async fn grant_watch(&self, of: &WatchOf) -> WatchId {
+        self.grant_watch_from(self.chain.account(of.root), of).await
+    }
+
+    /// People approve a watch that begins at this account.
+    pub(crate) async fn grant_watch_from(&self, root: Account, of: &WatchOf) -> WatchId {
         let watch = WatchId(Uuid::new_v4());
-        let root = Target::account(self.chain.account(of.root));
+        let root = Target::account(root);
         let content = intake::request_content::Kind::Watch(intake::Watch {
             root: Some((&root).into()),
             stolen: asset_amounts(&of.stolen),
