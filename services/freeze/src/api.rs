@@ -1,12 +1,14 @@
-//! Reads of legs and halts.
+//! Reads of legs, their orders, and halts.
 
 use haetae_core::{CaseRef, LegId, Moment, Reason, RequestId, Violations};
+use haetae_ledger::{Log, Which};
 use haetae_mesh::Refusal;
 use haetae_service::{refuse, refuse_all};
 use haetae_wire::convert::timestamp;
+use haetae_wire::exchange::v1::SignedOrder;
 use haetae_wire::freeze::v1::{
-    HaltInForce, ListHaltsRequest, ListHaltsResponse, ListLegsRequest, ListLegsResponse,
-    freeze_service_server::FreezeService,
+    GetSignedOrderRequest, GetSignedOrderResponse, HaltInForce, ListHaltsRequest, ListHaltsResponse, ListLegsRequest,
+    ListLegsResponse, freeze_service_server::FreezeService,
 };
 use haetae_wire::read;
 use sqlx::PgPool;
@@ -20,7 +22,7 @@ const LARGEST_PAGE: i32 = 200;
 
 /// Answers intake.
 pub(crate) struct Api {
-    pub(crate) pool: PgPool,
+    pub(crate) log: Log,
 }
 
 #[tonic::async_trait]
@@ -39,7 +41,7 @@ impl FreezeService for Api {
         let (id, after) = violations.finish(id.zip(after)).map_err(refuse_all)?;
         let size = if wire.page_size == 0 { PAGE } else { wire.page_size.min(LARGEST_PAGE) };
 
-        let mut legs = db::page(&self.pool, id, after, i64::from(size) + 1).await.map_err(unavailable)?;
+        let mut legs = db::page(self.log.pool(), id, after, i64::from(size) + 1).await.map_err(unavailable)?;
         let more = legs.len() > size as usize;
         legs.truncate(size as usize);
         let next_page_token = match legs.last() {
@@ -50,7 +52,37 @@ impl FreezeService for Api {
     }
 
     async fn list_halts(&self, _: Request<ListHaltsRequest>) -> Result<Response<ListHaltsResponse>, Status> {
-        let mut conn = self.pool.acquire().await.map_err(unavailable)?;
+    async fn get_signed_order(
+        &self,
+        request: Request<GetSignedOrderRequest>,
+    ) -> Result<Response<GetSignedOrderResponse>, Status> {
+        let mut violations = Violations::new();
+        let leg = read::parse::<LegId>(&mut violations, "leg_id", &request.get_ref().leg_id);
+        let leg = violations.finish(leg).map_err(refuse_all)?;
+        let mut conn = self.log.pool().acquire().await.map_err(unavailable)?;
+        let stream = self.log.entries_of_stream(&mut conn, &facts::about(leg)).await.map_err(unavailable)?;
+        drop(conn);
+        // What is not sealed has not left; until it is, the order before it is the one in force.
+        let sealed = stream.iter().rfind(|entry| entry.kind == facts::ORDER && entry.position.is_some());
+        let entry = sealed.ok_or_else(|| refuse(Reason::NotFound))?;
+        let proven = self.log.proof_of(Which::Id(entry.id)).await.map_err(|error| {
+            tracing::error!(%error, "an order cannot be proven");
+            refuse(Reason::Internal)
+        })?;
+        let order = proven.and_then(|proven| {
+            Some(SignedOrder {
+                envelope: proven.payload?,
+                opening: proven.opening,
+                inclusion: Some(proven.inclusion),
+                checkpoint: proven.checkpoint,
+            })
+        });
+        // Without its payload it was erased at the end of its retention.
+        let order = order.ok_or_else(|| refuse(Reason::NotFound))?;
+        Ok(Response::new(GetSignedOrderResponse { order: Some(order) }))
+    }
+
+        let mut conn = self.log.pool().acquire().await.map_err(unavailable)?;
         let brake = db::brake(&mut conn).await.map_err(unavailable)?;
         Ok(Response::new(ListHaltsResponse { halts: brake.halts().iter().map(in_force).collect() }))
     }

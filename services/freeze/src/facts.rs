@@ -14,9 +14,12 @@ use crate::standing::{Found, Terms, Unserved};
 
 const ACTOR: &str = "service:freeze";
 
+/// Kind of a signed order.
+pub(crate) const ORDER: &str = "order";
+
 /// The signed order of a leg, addressed to its exchange.
 pub(crate) fn order(leg: LegId, exchange: &ExchangeId, envelope: Vec<u8>, now: Moment) -> NewEntry {
-    NewEntry { audience: Some(exchange.to_string()), ..about_leg(leg, "order", envelope, now) }
+    NewEntry { audience: Some(exchange.to_string()), ..about_leg(leg, ORDER, envelope, now) }
 }
 
 /// A leg as it is now.
@@ -120,9 +123,13 @@ fn reason(why: Unserved) -> v1::UnservedReason {
     }
 }
 
+/// Stream and subject of what becomes of a leg.
+pub(crate) fn about(leg: LegId) -> String {
+    format!("leg/{leg}")
+}
+
 fn about_leg(leg: LegId, kind: &'static str, payload: Vec<u8>, now: Moment) -> NewEntry {
-    let about = format!("leg/{leg}");
-    entry(about.clone(), about, kind, payload, now)
+    entry(about(leg), about(leg), kind, payload, now)
 }
 
 fn about_watch(request: RequestId, terms: &Terms, kind: &'static str, payload: Vec<u8>, now: Moment) -> NewEntry {

@@ -82,7 +82,7 @@ impl Replica {
 
     /// What is answered.
     pub fn api(&self) -> impl FreezeService + use<> {
-        Api { pool: self.0.log.pool().clone() }
+        Api { log: self.0.log.clone() }
     }
 
     /// Sends what has become due, until cancelled.

@@ -4,6 +4,7 @@
 
 mod arrivals;
 mod brakes;
+mod handing_over;
 mod releases;
 mod replicas;
 mod statements;

@@ -18,7 +18,10 @@ use haetae_seal::dsse::{Algorithm, SigningKey};
 use haetae_testkit::postgres::TestDb;
 use haetae_wire::convert::{asset_amounts, timestamp};
 use haetae_wire::freeze::v1::freeze_service_server::FreezeService;
-use haetae_wire::freeze::v1::{ArrivalUnserved, DispatchMoved, Leg, LegChanged, ListLegsRequest, UnservedReason};
+use haetae_wire::exchange::v1::SignedOrder;
+use haetae_wire::freeze::v1::{
+    ArrivalUnserved, DispatchMoved, GetSignedOrderRequest, Leg, LegChanged, ListLegsRequest, UnservedReason,
+};
 use haetae_wire::keys::{Keyring, Purpose};
 use haetae_wire::signed::{
     OpenedOrder, open_order_envelope, sign_arrival, sign_authorisation, sign_event, sign_receipt,
@@ -175,6 +178,7 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
 #[tonic::async_trait]
 pub(crate) trait Api: Send + Sync {
     async fn legs(&self, request: ListLegsRequest) -> Result<(Vec<Leg>, String), tonic::Status>;
+    async fn signed_order(&self, leg: &str) -> Result<SignedOrder, tonic::Status>;
 }
 
 #[tonic::async_trait]
@@ -182,6 +186,11 @@ impl<T: FreezeService> Api for T {
     async fn legs(&self, request: ListLegsRequest) -> Result<(Vec<Leg>, String), tonic::Status> {
         let answer = self.list_legs(tonic::Request::new(request)).await?.into_inner();
         Ok((answer.legs, answer.next_page_token))
+    }
+
+    async fn signed_order(&self, leg: &str) -> Result<SignedOrder, tonic::Status> {
+        let request = tonic::Request::new(GetSignedOrderRequest { leg_id: leg.to_owned() });
+        Ok(self.get_signed_order(request).await?.into_inner().order.unwrap())
     }
 }
 
