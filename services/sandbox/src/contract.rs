@@ -3,6 +3,7 @@
 
 mod api;
 mod book;
+mod budget;
 mod db;
 mod leg;
 mod legs;

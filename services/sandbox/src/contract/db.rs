@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use haetae_core::{Amount, Asset, LegId, LegReport, Moment, Target, TransferId};
+use haetae_core::{Amount, Asset, AuthorisationId, LegId, LegReport, Moment, Target, TransferId};
 use haetae_wire::exchange::v1;
 use prost::Message as _;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::book::AccountKey;
+use super::budget::{Use, Used};
 use super::leg::{Claim, Freeze, Leg};
 
 /// A stored value that cannot be read: only by meddling with the tables.
@@ -116,6 +117,48 @@ pub(super) async fn keep_receipt(
 pub(super) async fn lock_leg(tx: &mut PgConnection, leg: LegId) -> Result<(), sqlx::Error> {
     let (high, _) = leg.0.as_u64_pair();
     sqlx::query("select pg_advisory_xact_lock($1)").bind(high.cast_signed()).execute(tx).await?;
+    Ok(())
+}
+
+/// Whether a leg was counted against its line's budgets.
+pub(super) async fn is_counted(tx: &mut PgConnection, leg: LegId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from contract.used where leg_id = $1)").bind(leg.0).fetch_one(tx).await
+}
+
+/// New legs of a line wait here for each other. Taken after the leg's own lock, and before any other.
+pub(super) async fn lock_line(tx: &mut PgConnection, line: AuthorisationId) -> Result<(), sqlx::Error> {
+    let (high, low) = line.0.as_u64_pair();
+    // Apart from the legs' locks.
+    sqlx::query("select pg_advisory_xact_lock($1)").bind((high ^ low).cast_signed()).execute(tx).await?;
+    Ok(())
+}
+
+/// What a line has used.
+pub(super) async fn used(tx: &mut PgConnection, line: AuthorisationId) -> Result<Used, sqlx::Error> {
+    let rows: Vec<(String, Option<Moment>)> =
+        sqlx::query_as("select kind, opened_at from contract.used where line = $1").bind(line.0).fetch_all(tx).await?;
+    let (questions, freezes): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(kind, _)| kind == "question");
+    Ok(Used { questions: questions.len(), freezes: freezes.into_iter().map(|(_, opened_at)| opened_at).collect() })
+}
+
+/// Counts a new leg.
+pub(super) async fn count(
+    tx: &mut PgConnection,
+    line: AuthorisationId,
+    leg: LegId,
+    new: Use,
+) -> Result<(), sqlx::Error> {
+    let (kind, opened_at) = match new {
+        Use::Question => ("question", None),
+        Use::Freeze { opened_at } => ("freeze", opened_at),
+    };
+    sqlx::query("insert into contract.used (leg_id, line, kind, opened_at) values ($1, $2, $3, $4)")
+        .bind(leg.0)
+        .bind(line.0)
+        .bind(kind)
+        .bind(opened_at)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

@@ -215,7 +215,8 @@ fn answer(Verified { order, sha256 }: Verified<'_>, state: LegState) -> LegRepor
     }
 }
 
-fn refused(verified: Verified<'_>, reason: RefusalReason, message: &str) -> LegReport {
+/// The answer to a verified order that is not carried out.
+pub(super) fn refused(verified: Verified<'_>, reason: RefusalReason, message: &str) -> LegReport {
     let refusal = Refusal { reason, message: message.to_owned(), retry: false };
     LegReport { refusal: Some(refusal), ..answer(verified, LegState::Refused) }
 }

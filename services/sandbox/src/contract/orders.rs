@@ -1,7 +1,9 @@
 //! Taking orders in: the same bytes get the same receipt, what is not believed is refused, the rest is decided on the
 //! leg, all of it in one transaction with what follows from it.
 
-use haetae_core::{LegReport, LegState, Moment, Order, Refusal, Violation, Violations};
+use haetae_core::{
+    Authorisation, LegReport, LegState, Moment, Order, Refusal, RefusalReason, Violation, Violations,
+};
 use haetae_wire::exchange::v1;
 use haetae_wire::keys::Keyring;
 use haetae_wire::read;
@@ -10,7 +12,8 @@ use prost::Message as _;
 use sqlx::{PgConnection, PgPool};
 
 use super::book::{Book, Holding};
-use super::leg::{Found, Leg, Taken, Verified};
+use super::budget::{self, Exceeded};
+use super::leg::{Found, Leg, Taken, Verified, refused};
 use super::legs::Legs;
 use super::{db, terms::Terms};
 
@@ -63,22 +66,34 @@ impl<B: Book> Orders<B> {
         }
         let here = self.legs.log().signer().exchange();
         match open_signed_order(signed, &self.keys, here, now, self.terms.clock_tolerance) {
-            Ok(opened) => Ok(self.take(Verified { order: &opened.order, sha256 }, now).await?),
+            Ok(opened) => {
+                Ok(self.take(&opened.authorisation, Verified { order: &opened.order, sha256 }, now).await?)
+            }
             Err(fault) => self.refuse(signed, &fault, message, now).await,
         }
     }
 
-    async fn take(&self, verified: Verified<'_>, now: Moment) -> Result<Vec<u8>, sqlx::Error> {
+    async fn take(
+        &self,
+        authorisation: &Authorisation,
+        verified: Verified<'_>,
+        now: Moment,
+    ) -> Result<Vec<u8>, sqlx::Error> {
         let order = verified.order;
         let mut tx = self.legs.begin().await?;
         db::lock_leg(&mut tx, order.leg).await?;
-        let found = self.find(&mut tx, order).await?;
-        let before = db::leg(&mut tx, order.leg).await?;
-        let report = match Leg::take(before.as_ref(), verified, &found, now) {
-            Taken::Aside(report) => report,
-            Taken::Highest(leg) => {
-                self.legs.changed(&mut tx, &leg, now).await?;
-                leg.report
+        let report = match self.spend(&mut tx, authorisation, order).await? {
+            Err(exceeded) => over_budget(verified, exceeded),
+            Ok(()) => {
+                let found = self.find(&mut tx, order).await?;
+                let before = db::leg(&mut tx, order.leg).await?;
+                match Leg::take(before.as_ref(), verified, &found, now) {
+                    Taken::Aside(report) => report,
+                    Taken::Highest(leg) => {
+                        self.legs.changed(&mut tx, &leg, now).await?;
+                        leg.report
+                    }
+                }
             }
         };
         let receipt = self.legs.log().signer().receipt(report, now);
@@ -86,6 +101,26 @@ impl<B: Book> Orders<B> {
         let receipt = db::keep_receipt(&mut tx, &verified.sha256, receipt, now).await?;
         self.legs.commit(tx).await?;
         Ok(receipt)
+    }
+
+    /// Takes what a new leg uses from its line's budgets, where there is room.
+    async fn spend(
+        &self,
+        tx: &mut PgConnection,
+        authorisation: &Authorisation,
+        order: &Order,
+    ) -> Result<Result<(), Exceeded>, sqlx::Error> {
+        let Some(new) = budget::used_by(order) else { return Ok(Ok(())) };
+        if db::is_counted(tx, order.leg).await? {
+            return Ok(Ok(()));
+        }
+        db::lock_line(tx, authorisation.line).await?;
+        let used = db::used(tx, authorisation.line).await?;
+        let allowed = budget::allows(authorisation, &used, new, order.issued_at);
+        if allowed.is_ok() {
+            db::count(tx, authorisation.line, order.leg, new).await?;
+        }
+        Ok(allowed)
     }
 
     /// What the book says about the target. From here on it keeps a customer's account as it is.
@@ -122,6 +157,12 @@ impl<B: Book> Orders<B> {
         let mut conn = self.pool.acquire().await?;
         Ok(db::keep_receipt(&mut conn, &message, receipt, now).await?)
     }
+}
+
+/// The answer to an order for which its line's budget has no room. It touches no leg.
+fn over_budget(verified: Verified<'_>, exceeded: Exceeded) -> LegReport {
+    tracing::warn!(%exceeded, "an order was refused");
+    refused(verified, RefusalReason::OutsideAuthorisation, &exceeded.to_string())
 }
 
 /// A refusal addressed to what the message names as leg and revision, without believing anything else of it.

@@ -144,6 +144,8 @@ pub(crate) struct Case {
     /// What arrived at the target under the watch.
     pub(crate) arrivals: Vec<(TransferId, u128)>,
     pub(crate) exchange: ExchangeId,
+    /// How much may be asked and ordered under the line.
+    pub(crate) budgets: Budgets,
 }
 
 impl Case {
@@ -164,7 +166,13 @@ impl Case {
             freeze_until: now() + Duration::DAY,
             arrivals: Vec::new(),
             exchange: exchange(),
+            budgets: Budgets { max_questions: 10, max_legs_per_hour: 10 },
         }
+    }
+
+    /// The same line, about another account.
+    pub(crate) fn about(&self, target: &Account) -> Self {
+        Self { target: Target::account(target.clone()), ..self.clone() }
     }
 
     pub(crate) fn leg(&self) -> LegId {
@@ -252,7 +260,7 @@ impl Case {
                 None => Subject::Targets(BTreeSet::from([self.target.clone()])),
             },
             caps: BTreeMap::from([(self.asset.clone(), Amount::from(self.limit))]),
-            valid_from: now() - Duration::HOUR,
+            valid_from: now() - Duration::DAY,
             valid_until: now() + Duration::HOUR,
             freeze_until: Some(self.freeze_until),
             confidentiality: Confidentiality::Open,
@@ -265,7 +273,7 @@ impl Case {
             },
             decisions: Vec::new(),
             issued_at: now(),
-            budgets: Budgets { max_questions: 10, max_legs_per_hour: 10 },
+            budgets: self.budgets,
         }
     }
 }

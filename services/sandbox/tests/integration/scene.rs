@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
-use haetae_core::{Account, Asset, ChainId, Event, LegReport, LegState, Receipt, TransferId, TransferIndex};
+use haetae_core::{Account, Asset, ChainId, Event, LegId, LegReport, LegState, Receipt, TransferId, TransferIndex};
 use haetae_mesh::Peer;
 use haetae_mesh::config::{PeerConfig, Settings};
 use haetae_sandbox::{Addresses, Config, Sandbox};
@@ -274,7 +274,12 @@ impl Scene {
 
     /// How the exchange sees a leg now.
     pub(crate) async fn stands(&mut self, case: &Case) -> Option<LegReport> {
-        let request = GetOrderRequest { leg_id: case.leg().to_string() };
+        self.stands_of(case.leg()).await
+    }
+
+    /// How the exchange sees any leg now.
+    pub(crate) async fn stands_of(&mut self, leg: LegId) -> Option<LegReport> {
+        let request = GetOrderRequest { leg_id: leg.to_string() };
         let receipt = self.exchange.get_order(request).await.unwrap().into_inner().receipt;
         receipt.map(|receipt| self.receipt(&receipt.envelope).report)
     }
