@@ -71,7 +71,7 @@ impl Effects {
         if cursor.standing != *stored {
             return Ok(Outcome::Moved(cursor.standing));
         }
-        let mut parked: HashSet<String> = HashSet::new();
+        let (mut parked, mut done): (HashSet<String>, u64) = (HashSet::new(), 0);
         if cursor.parked_subjects > 0 {
             parked.extend(parked::subjects(&mut tx, &self.follower).await?);
         }
@@ -88,7 +88,7 @@ impl Effects {
                 Care::OneByOne => self.handle_apart(&mut tx, entry).await,
             };
             match handled {
-                Ok(()) => {}
+                Ok(()) => done += 1,
                 Err(HandleError::Poison(error)) if care == Care::OneByOne => {
                     self.park(&mut tx, &mut cursor, entry, &error).await?;
                     parked.insert(entry.header.subject.clone());
@@ -108,6 +108,7 @@ impl Effects {
             };
         }
         self.commit(tx).await?;
+        METRICS.handled(&self.follower, done);
         Ok(Outcome::Done)
     }
 
@@ -194,8 +195,17 @@ impl Effects {
     }
 
     async fn handle(&self, tx: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
-        let span =
-            tracing::info_span!("handle", follower = self.follower, kind = entry.kind, position = entry.position);
+        let span = tracing::info_span!(
+            "handle",
+            otel.name = format!("handle {}", entry.kind),
+            otel.kind = "consumer",
+            messaging.system = "haetae.log",
+            messaging.operation.name = "handle",
+            messaging.operation.type = "process",
+            messaging.consumer.group.name = self.follower,
+            kind = entry.kind,
+            position = entry.position,
+        );
         trace::continue_from(&span, entry.traceparent());
         let work = AssertUnwindSafe(self.handler.handle(tx, entry)).catch_unwind();
         match timeout(HANDLING, work.instrument(span)).await {

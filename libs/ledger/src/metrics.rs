@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use opentelemetry::metrics::{Counter, Gauge};
+use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use opentelemetry::{KeyValue, global};
 
 pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -12,8 +12,10 @@ pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 pub(crate) struct Metrics {
     oldest_unsealed: Gauge<f64>,
     log_size: Gauge<u64>,
+    sealing: Histogram<f64>,
     follower_age: Gauge<f64>,
     follower_lag: Gauge<u64>,
+    handled: Counter<u64>,
     parked: Gauge<u64>,
     poisoned: Counter<u64>,
     retries: Counter<u64>,
@@ -34,6 +36,12 @@ impl Metrics {
                 .with_unit("{entry}")
                 .with_description("Sealed entries")
                 .build(),
+            sealing: meter
+                .f64_histogram("haetae.log.sealing.duration")
+                .with_unit("s")
+                .with_description("Time that one sealing holds the head, without its commit")
+                .with_boundaries(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0])
+                .build(),
             follower_age: meter
                 .f64_gauge("haetae.follower.lag")
                 .with_unit("s")
@@ -43,6 +51,11 @@ impl Metrics {
                 .u64_gauge("haetae.follower.lag.entries")
                 .with_unit("{entry}")
                 .with_description("Positions received but not yet passed by the cursor")
+                .build(),
+            handled: meter
+                .u64_counter("haetae.follower.handled")
+                .with_unit("{entry}")
+                .with_description("Entries whose effect is committed")
                 .build(),
             parked: meter
                 .u64_gauge("haetae.follower.parked")
@@ -56,10 +69,12 @@ impl Metrics {
                 .build(),
             retries: meter
                 .u64_counter("haetae.follower.retries")
+                .with_unit("{attempt}")
                 .with_description("Attempts that ended because something was unavailable")
                 .build(),
             doorbell_failures: meter
                 .u64_counter("haetae.doorbell.failures")
+                .with_unit("{failure}")
                 .with_description("Hints that could not be sent, and losses of the subscription")
                 .build(),
         }
@@ -73,10 +88,20 @@ impl Metrics {
         self.log_size.record(size, &[log(origin)]);
     }
 
+    pub(crate) fn sealing_took(&self, origin: &str, time: Duration) {
+        self.sealing.record(time.as_secs_f64(), &[log(origin)]);
+    }
+
     pub(crate) fn follower_lag(&self, follower: &str, entries: u64, age: Duration) {
         let of = [name(follower)];
         self.follower_lag.record(entries, &of);
         self.follower_age.record(age.as_secs_f64(), &of);
+    }
+
+    pub(crate) fn handled(&self, follower: &str, entries: u64) {
+        if entries > 0 {
+            self.handled.add(entries, &[name(follower)]);
+        }
     }
 
     pub(crate) fn parked(&self, follower: &str, entries: u64) {

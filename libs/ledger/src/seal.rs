@@ -4,7 +4,7 @@
 //! replica it is in. Positions follow the order of sealings, and of ids within a sealing. An entry whose transaction
 //! commits late, after higher ids were sealed, is not lost: it is still unsealed, and gets a later position.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haetae_seal::checkpoint::CheckpointError;
 use haetae_seal::leaf::Leaf;
@@ -121,6 +121,7 @@ impl Log {
         size: u64,
         frontier: Vec<Hash>,
     ) -> Result<Option<Sealing>, SealError> {
+        let begun = Instant::now();
         let entries: Vec<Unsealed> = sqlx::query_as(
             "select id, kind, version, time, commitment,
                     (octet_length(header) + octet_length(payload))::bigint as bytes
@@ -144,6 +145,7 @@ impl Log {
         let full = grown.ids.len() < entries.len() || entries.len() == SEALING_ENTRIES;
         let size = grown.frontier.size();
         self.write(tx, grown).await?;
+        METRICS.sealing_took(&self.0.origin, begun.elapsed());
         Ok(Some(Sealing { size, full }))
     }
 

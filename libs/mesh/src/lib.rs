@@ -9,16 +9,21 @@
 //! # struct Config {}
 //! # impl mesh::config::Section for Config {}
 //! fn main() -> std::process::ExitCode {
-//!     mesh::main::<Config, _>("haetae-intake", async |boot| {
+//!     let serve = async |boot: mesh::Boot<Config>| {
 //!         let server = boot.server();
 //!         // .add(IntakeServiceServer::new(…)).with_person().ready("database", …)
 //!         server.run(boot.shutdown()).await?;
+//!         Ok(())
+//!     };
+//!     mesh::main("haetae-intake", serve, async |job| {
+//!         // bring the tables of `job.database` up to date
 //!         Ok(())
 //!     })
 //! }
 //! ```
 
 mod boot;
+mod command;
 mod contracts;
 mod deadline;
 mod drain;
@@ -36,7 +41,7 @@ pub mod person;
 pub mod refusal;
 pub mod telemetry;
 
-pub use boot::{Boot, main};
+pub use boot::{Boot, Migration, main};
 pub use contracts::{ContractFault, Method};
 pub use deadline::Deadline;
 pub use drain::Drain;

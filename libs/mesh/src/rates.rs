@@ -27,11 +27,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Local buckets are forgotten (full ones first) beyond so many.
 const MOST_BUCKETS: usize = 50_000;
 
-/// Takes one token from every bucket, or from none and answers how many milliseconds the emptiest needs.
+/// Takes one token from every bucket, or from none and answers how many milliseconds the emptiest needs, and which it is.
 const TAKE: &str = r"
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local levels, wait = {}, 0
+local levels, wait, emptiest = {}, 0, 0
 for i, key in ipairs(KEYS) do
   local rate, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
   local known = redis.call('HMGET', key, 'level', 'at')
@@ -41,15 +41,18 @@ for i, key in ipairs(KEYS) do
     level = math.min(burst, tonumber(known[1]) + gained)
   end
   levels[i] = level
-  if level < 1 then wait = math.max(wait, math.ceil((1 - level) * 1000 / rate)) end
+  if level < 1 then
+    local needs = math.ceil((1 - level) * 1000 / rate)
+    if needs > wait then wait, emptiest = needs, i end
+  end
 end
-if wait > 0 then return wait end
+if wait > 0 then return {wait, emptiest} end
 for i, key in ipairs(KEYS) do
   local rate, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
   redis.call('HSET', key, 'level', string.format('%.6f', levels[i] - 1), 'at', string.format('%.0f', now))
   redis.call('PEXPIRE', key, math.ceil(burst * 1000 / rate) + 1000)
 end
-return 0
+return {0, 0}
 ";
 
 /// Whose budget, and how large it is.
@@ -58,6 +61,15 @@ pub(crate) struct Claim {
     pub(crate) kind: &'static str,
     pub(crate) whose: String,
     pub(crate) rate: Rate,
+}
+
+/// A budget that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spent {
+    /// Whose it is: a kind of [`Claim`]. Of several, the one that takes longest.
+    pub(crate) kind: &'static str,
+    /// How long until there is one call in it again.
+    pub(crate) wait: Duration,
 }
 
 impl Claim {
@@ -92,6 +104,7 @@ impl Budgets {
             local: Mutex::default(),
             fallbacks: global::meter("haetae.mesh")
                 .u64_counter("haetae.rate.local")
+                .with_unit("{call}")
                 .with_description("Budgets decided by the replica alone because Redis did not answer")
                 .build(),
         })
@@ -100,8 +113,8 @@ impl Budgets {
     /// Takes one call from every budget, or from none.
     ///
     /// # Errors
-    /// How long until all of them have one.
-    pub(crate) async fn take(&self, claims: &[Claim]) -> Result<(), Duration> {
+    /// The budget that takes longest until it has one.
+    pub(crate) async fn take(&self, claims: &[Claim]) -> Result<(), Spent> {
         if claims.is_empty() {
             return Ok(());
         }
@@ -151,7 +164,7 @@ impl Shared {
     }
 
     /// None where Redis does not answer in time.
-    async fn take(&self, service: &str, claims: &[Claim]) -> Option<Result<(), Duration>> {
+    async fn take(&self, service: &str, claims: &[Claim]) -> Option<Result<(), Spent>> {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         if now < self.paused_until.load(Ordering::Relaxed) {
             return None;
@@ -163,10 +176,14 @@ impl Shared {
             call.arg(claim.rate.burst.get());
         }
         let mut redis = self.redis.clone();
-        let answer: Result<Result<u64, _>, _> = timeout(self.patience, call.invoke_async(&mut redis)).await;
+        let answer: Result<Result<(u64, usize), _>, _> = timeout(self.patience, call.invoke_async(&mut redis)).await;
         match answer {
-            Ok(Ok(0)) => Some(Ok(())),
-            Ok(Ok(wait)) => Some(Err(Duration::from_millis(wait))),
+            Ok(Ok((0, _))) => Some(Ok(())),
+            Ok(Ok((wait, place))) => {
+                // Lua counts from one.
+                let kind = claims.get(place.wrapping_sub(1)).map_or("unknown", |claim| claim.kind);
+                Some(Err(Spent { kind, wait: Duration::from_millis(wait) }))
+            }
             Ok(Err(_)) | Err(_) => {
                 let pause = u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
                 self.paused_until.store(now + pause, Ordering::Relaxed);
@@ -217,21 +234,24 @@ impl Share {
 }
 
 impl Local {
-    fn take(&mut self, service: &str, claims: &[Claim], replicas: u32, now: Instant) -> Result<(), Duration> {
+    fn take(&mut self, service: &str, claims: &[Claim], replicas: u32, now: Instant) -> Result<(), Spent> {
         let mut levels = Vec::with_capacity(claims.len());
-        let mut wait = Duration::ZERO;
+        let mut spent: Option<Spent> = None;
         for claim in claims {
             let key = claim.key(service);
             let share = Share::of(claim.rate, replicas);
             let level = self.0.get(&key).map_or(share.burst, |bucket| share.level(*bucket, now));
             if level < WHOLE {
                 let micros = (WHOLE - level).saturating_mul(1_000_000) / share.per_second;
-                wait = wait.max(Duration::from_micros(micros + 1));
+                let wait = Duration::from_micros(micros + 1);
+                if spent.is_none_or(|longest| longest.wait < wait) {
+                    spent = Some(Spent { kind: claim.kind, wait });
+                }
             }
             levels.push((key, level));
         }
-        if !wait.is_zero() {
-            return Err(wait);
+        if let Some(spent) = spent {
+            return Err(spent);
         }
         if self.0.len() + levels.len() > MOST_BUCKETS {
             // Whoever has not called for a minute has its bucket full again, or nearly.
@@ -263,7 +283,8 @@ mod tests {
         let mut local = Local::default();
         let passed = (0..10).filter(|_| local.take("s", &claims, 3, now).is_ok()).count();
         assert_eq!(passed, 2, "6 shared by 3 replicas");
-        let wait = local.take("s", &claims, 3, now).unwrap_err();
+        let Spent { kind, wait } = local.take("s", &claims, 3, now).unwrap_err();
+        assert_eq!(kind, "person");
         assert!(local.take("s", &claims, 3, now + wait).is_ok());
         assert!(local.take("s", &claims, 3, now + wait).is_err());
     }

@@ -45,6 +45,11 @@ pub(crate) struct Finding {
 }
 
 impl Readiness {
+    /// While this is missing, nothing else has been looked at.
+    pub(crate) fn without(name: &'static str) -> Self {
+        Self { ready: false, draining: false, checks: vec![Finding { name, holds: false }] }
+    }
+
     /// Before the first look.
     pub(crate) fn unknown(checks: &[Check]) -> Self {
         let checks = checks.iter().map(|c| Finding { name: c.name, holds: false }).collect();

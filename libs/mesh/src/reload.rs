@@ -49,6 +49,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         let poll = tokio::spawn(async move {
             let failures = global::meter("haetae.mesh")
                 .u64_counter("haetae.reload.failures")
+                .with_unit("{failure}")
                 .with_description("New files that could not be used, by what they are")
                 .build();
             let mut ticks = tokio::time::interval(EVERY);

@@ -5,11 +5,15 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use opentelemetry::{global, propagation::TextMapPropagator, trace::TracerProvider as _};
+use opentelemetry::{KeyValue, global, propagation::TextMapPropagator, trace::TracerProvider as _};
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{
-    Resource, metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
+    Resource,
+    metrics::{PeriodicReader, SdkMeterProvider},
+    propagation::TraceContextPropagator,
+    trace::SdkTracerProvider,
 };
+use opentelemetry_semantic_conventions::resource::{SERVICE_INSTANCE_ID, SERVICE_NAMESPACE, SERVICE_VERSION};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -32,13 +36,21 @@ impl Drop for Guard {
     }
 }
 
-/// Starts log lines, tracing and metrics for the whole process. Needs a Tokio runtime.
+/// Starts log lines, tracing and metrics for the whole process, told as of this replica of the service. Needs a Tokio
+/// runtime.
 ///
 /// # Errors
 /// When the filter or the endpoint cannot be read, or telemetry has been started before.
-pub fn init(config: &TelemetryConfig, service: &'static str) -> anyhow::Result<Guard> {
+pub fn init(config: &TelemetryConfig, service: &'static str, replica: String) -> anyhow::Result<Guard> {
     let filter = EnvFilter::try_new(&config.level).context("telemetry.level")?;
-    let resource = Resource::builder().with_service_name(service).build();
+    let resource = Resource::builder()
+        .with_service_name(service)
+        .with_attributes([
+            KeyValue::new(SERVICE_NAMESPACE, "haetae"),
+            KeyValue::new(SERVICE_INSTANCE_ID, replica),
+            KeyValue::new(SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
+        ])
+        .build();
     let mut tracer = SdkTracerProvider::builder().with_resource(resource.clone());
     let mut meter = SdkMeterProvider::builder().with_resource(resource);
     if let Some(endpoint) = &config.otlp_endpoint {
@@ -50,7 +62,8 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> anyhow::Result<G
             .build()
             .context("telemetry.otlp_endpoint")?;
         tracer = tracer.with_batch_exporter(spans);
-        meter = meter.with_periodic_exporter(metrics);
+        let every = Duration::from_millis(config.metrics_every_ms);
+        meter = meter.with_reader(PeriodicReader::builder(metrics).with_interval(every).build());
     }
     let guard = Guard { tracer: tracer.build(), meter: meter.build() };
     global::set_text_map_propagator(TraceContextPropagator::new());

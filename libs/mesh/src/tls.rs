@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use opentelemetry::{KeyValue, global};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
     client::{
@@ -14,6 +15,7 @@ use rustls::{
     server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use time::OffsetDateTime;
 
 use crate::{
     config::{PeerTls, TlsFiles},
@@ -21,10 +23,29 @@ use crate::{
     reload::Reloaded,
 };
 
-/// A server's side, with when its certificate ends (seconds since 1970).
-pub(crate) struct ServerSide {
-    pub(crate) config: Arc<ServerConfig>,
+/// One side of connections, with when its own certificate ends (seconds since 1970).
+pub(crate) struct Side<C> {
+    pub(crate) config: Arc<C>,
     pub(crate) ends_at: Option<i64>,
+}
+
+pub(crate) type ServerSide = Side<ServerConfig>;
+pub(crate) type ClientSide = Side<ClientConfig>;
+
+/// Lets operators see how long a side's own certificate has left, for as long as the side is in use.
+pub(crate) fn tell_end<C: Send + Sync + 'static>(certificate: &str, side: &Arc<Reloaded<Side<C>>>) {
+    let of = [KeyValue::new("certificate", certificate.to_owned())];
+    let side = Arc::downgrade(side);
+    global::meter("haetae.mesh")
+        .f64_observable_gauge("haetae.tls.certificate.expires_in")
+        .with_unit("s")
+        .with_description("Time until the certificate in use ends; negative when it has")
+        .with_callback(move |told| {
+            if let Some(ends_at) = side.upgrade().and_then(|side| side.current().ends_at) {
+                told.observe((ends_at - OffsetDateTime::now_utc().unix_timestamp()) as f64, &of);
+            }
+        })
+        .build();
 }
 
 /// Builds and keeps current what a server presents and whom it trusts.
@@ -32,10 +53,10 @@ pub(crate) fn server(files: &TlsFiles) -> anyhow::Result<Reloaded<ServerSide>> {
     let paths = vec![files.cert.clone(), files.key.clone(), files.client_ca.clone()];
     Reloaded::open("server certificate", paths, |contents| {
         let material = Material::read(contents)?;
+        let ends_at = material.ends_at();
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(material.roots), provider())
             .build()
             .context("client authorities")?;
-        let ends_at = material.chain.first().and_then(|c| ends_at(c));
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(clients)
@@ -50,11 +71,12 @@ pub(crate) fn server(files: &TlsFiles) -> anyhow::Result<Reloaded<ServerSide>> {
 
 /// Builds and keeps current what a caller presents. `server_name` is whom it expects: a SPIFFE id, or by default the
 /// DNS name it connects to.
-pub(crate) fn client(files: &PeerTls, server_name: Option<&str>) -> anyhow::Result<Reloaded<ClientConfig>> {
+pub(crate) fn client(files: &PeerTls, server_name: Option<&str>) -> anyhow::Result<Reloaded<ClientSide>> {
     let paths = vec![files.cert.clone(), files.key.clone(), files.ca.clone()];
     let spiffe = server_name.filter(|name| name.starts_with("spiffe://")).map(str::to_owned);
     Reloaded::open("client certificate", paths, move |contents| {
         let material = Material::read(contents)?;
+        let ends_at = material.ends_at();
         let verifier = Arc::new(PeerVerifier::new(material.roots, spiffe.clone())?);
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
@@ -63,7 +85,7 @@ pub(crate) fn client(files: &PeerTls, server_name: Option<&str>) -> anyhow::Resu
             .with_client_auth_cert(material.chain, material.key)?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         config.resumption = Resumption::disabled();
-        Ok(config)
+        Ok(ClientSide { config: Arc::new(config), ends_at })
     })
 }
 
@@ -90,6 +112,10 @@ impl Material {
             roots.add(root).context("authorities")?;
         }
         Ok(Self { chain, key, roots })
+    }
+
+    fn ends_at(&self) -> Option<i64> {
+        self.chain.first().and_then(|certificate| ends_at(certificate))
     }
 }
 

@@ -3,17 +3,21 @@
 use std::{future::Future, time::Duration};
 
 use anyhow::Context;
-use haetae_ledger::{AuditApi, Doorbell, Follower, Handler, Log, LogConfig, LogSource, Sealer};
-use haetae_mesh::{Boot, Server};
+use haetae_ledger::{AuditApi, Doorbell, Follower, Following, Handler, Log, LogConfig, LogSource, Sealer};
+use haetae_mesh::{Boot, Server, config::MigrateWhen};
 use haetae_seal::checkpoint::{LogKey, LogVerifier};
 use haetae_wire::audit::v1::audit_service_server::AuditServiceServer;
 use opentelemetry::global;
-use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
-use tokio::task::JoinSet;
+use sqlx::{PgPool, migrate::Migrator};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// How long a query may wait for a connection.
-const ACQUIRE: Duration = Duration::from_secs(5);
+use crate::{
+    Tables, database,
+    operations::{self, Operations},
+    presence::{self, Presence},
+    status::{Own, StatusApi},
+};
 
 /// How long tasks may take to finish the work in hand once the server has drained.
 const LAST_WORK: Duration = Duration::from_secs(5);
@@ -28,23 +32,30 @@ pub struct Assembly {
     pub shutdown: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
     service: &'static str,
+    replica: String,
+    followers: Vec<(String, watch::Receiver<Following>)>,
 }
 
 impl Assembly {
-    /// Connects to the database, brings its tables up to date, opens the log and starts its sealer and doorbell.
+    /// Connects to the database, brings its tables up to date or looks whether that was done, opens the log and starts
+    /// its sealer and doorbell. A database that is not there, or not migrated, is waited for.
     ///
     /// # Errors
-    /// When configuration is missing, the database cannot be reached, or it holds another log.
+    /// When configuration is missing, the tables cannot be brought up to date, or the database holds another log.
     pub async fn open<T>(service: &'static str, boot: &Boot<T>, migrations: &Migrator) -> anyhow::Result<Self> {
-        let (database, log) = (boot.database()?, boot.log()?);
-        let pool = PgPoolOptions::new()
-            .max_connections(database.max_connections)
-            .acquire_timeout(ACQUIRE)
-            .connect(database.url.expose())
-            .await
-            .context("the database cannot be reached")?;
-        haetae_ledger::migrate(&pool).await.context("the ledger's tables cannot be brought up to date")?;
-        migrations.run(&pool).await.context("the service's tables cannot be brought up to date")?;
+        let (config, log) = (boot.database()?, boot.log()?);
+        let options = database::options(config, service)?;
+        let connect = async || database::connect(options.clone(), config.max_connections).await;
+        let pool = boot.wait_for("database", connect).await?;
+        let tables = Tables::with_log(service, migrations);
+        match config.migrate {
+            MigrateWhen::Start => {
+                let applied = tables.update(&options).await.context("the tables cannot be brought up to date")?;
+                tracing::info!(?applied, "the tables are up to date");
+            }
+            MigrateWhen::Check => boot.wait_for("tables", async || tables.ready(&pool).await).await?,
+        }
+        let expects_standby = config.expect_synchronous_standby;
 
         let pem = std::fs::read_to_string(&log.key).with_context(|| format!("log.key: {}", log.key.display()))?;
         let doorbell = match &boot.settings().redis.url {
@@ -56,7 +67,13 @@ impl Assembly {
             LogConfig { origin: log.origin.clone(), key: LogKey::from_pkcs8_pem(&pem)?, drain: shutdown.clone() };
         let log = Log::open(pool.clone(), config, doorbell.clone()).await?;
 
-        let mut assembly = Self { pool, log, shutdown, tasks: JoinSet::new(), service };
+        let replica = boot.replica();
+        let mut assembly = Self { pool, log, shutdown, tasks: JoinSet::new(), service, replica, followers: Vec::new() };
+        database::tell_connections(&assembly.pool, service);
+        if expects_standby {
+            let pool = assembly.pool.clone();
+            assembly.spawn(|cancel| database::watch_standby(pool, cancel));
+        }
         let sealer = Sealer::new(assembly.log.clone());
         assembly.spawn(|cancel| async move {
             sealer.run(cancel).await;
@@ -112,15 +129,46 @@ impl Assembly {
         Ok(())
     }
 
+    /// Lets operators look after the service under this name: it does what intake's log says they want of it, and
+    /// answers how it stands, with what `own` adds. Belongs after everything else that is followed.
+    ///
+    /// # Errors
+    /// When no key is pinned for intake's log.
+    pub fn operate<F, R>(
+        &mut self,
+        name: &str,
+        intake: impl LogSource + 'static,
+        pinned: Option<&LogVerifier>,
+        own: F,
+    ) -> anyhow::Result<StatusApi>
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Own, sqlx::Error>> + Send + 'static,
+    {
+        let handler = Operations::new(name, self.service);
+        match name.strip_prefix("connector/") {
+            Some(exchange) => self.follow_addressed(operations::FOLLOWED, exchange, intake, pinned, handler)?,
+            None => self.follow(operations::FOLLOWED, intake, pinned, handler)?,
+        }
+        let followers = self.followers.iter().map(|(follower, _)| follower.clone()).collect();
+        Ok(StatusApi::new(name, self.log.clone(), followers, own))
+    }
+
     /// A log that was rolled back or forked is not followed any more, and says so; everything else goes on, since a
     /// freeze elsewhere must not wait for the investigation of one log.
     fn run_follower(&mut self, of: &str, make: impl FnOnce(String, PgPool, Log) -> Follower) {
         let name = format!("{}<-{of}", self.service);
         let follower = make(name.clone(), self.pool.clone(), self.log.clone());
+        self.followers.push((name.clone(), follower.state()));
         self.spawn(|cancel| async move {
             if let Err(error) = follower.run(cancel.clone()).await {
                 tracing::error!(follower = name, %error, "stopped: a person has to look at this log");
-                let stopped = global::meter("haetae").u64_gauge("haetae.follower.stopped").build();
+                let stopped = global::meter("haetae")
+                    .u64_gauge("haetae.follower.stopped")
+                    .with_description(
+                        "1 where a log was rolled back, forked or is another, and is not followed any more",
+                    )
+                    .build();
                 stopped.record(1, &[opentelemetry::KeyValue::new("follower", name)]);
                 cancel.cancelled().await;
             }
@@ -142,6 +190,15 @@ impl Assembly {
     /// As [`serve`](Self::serve).
     pub async fn serve_all(mut self, servers: Vec<Server>) -> anyhow::Result<()> {
         let shutdown = self.shutdown.clone();
+        let presence = Presence {
+            pool: self.pool.clone(),
+            name: self.replica.clone(),
+            followers: std::mem::take(&mut self.followers),
+        };
+        self.spawn(|shutdown| async move {
+            presence.keep(shutdown).await;
+            Ok(())
+        });
         let mut listeners = JoinSet::new();
         for (place, mut server) in servers.into_iter().enumerate() {
             if place == 0 {
@@ -183,6 +240,7 @@ impl Assembly {
             );
             self.tasks.shutdown().await;
         }
+        presence::leave(&self.pool, &self.replica).await;
         self.pool.close().await;
         outcome
     }

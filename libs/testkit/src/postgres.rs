@@ -116,6 +116,19 @@ impl Cluster {
         url(self.port, database)
     }
 
+    /// The URL of a database for a role.
+    pub fn url_as(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A role of that name that may log in and nothing else, created when there is none.
+    ///
+    /// # Errors
+    /// When the name is not a plain one (`a-z`, `0-9`, `_`) or the server refuses.
+    pub async fn role(&self, name: &str) -> Result<()> {
+        database::role(self, name).await
+    }
+
     /// A database of that name, created when there is none. It stays when the value is dropped.
     ///
     /// # Errors

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+use haetae_service::Tables;
+
 fn main() -> ExitCode {
-    haetae_mesh::main("haetae-freeze", haetae_freeze::run)
+    haetae_mesh::main("haetae-freeze", haetae_freeze::run, async |job| {
+        Tables::with_log("freeze", &haetae_freeze::MIGRATOR).migrate(job).await
+    })
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Intake's own tables.
-pub(crate) static MIGRATOR: Migrator = sqlx::migrate!();
+pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 

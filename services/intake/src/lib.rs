@@ -18,6 +18,7 @@ mod submission;
 mod worker;
 
 pub use config::{Config, Keys};
+pub use db::MIGRATOR;
 pub use worker::run;
 
 #[cfg(test)]

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+use haetae_service::Tables;
+
 fn main() -> ExitCode {
-    haetae_mesh::main("haetae-intake", haetae_intake::run)
+    haetae_mesh::main("haetae-intake", haetae_intake::run, async |job| {
+        Tables::with_log("intake", &haetae_intake::MIGRATOR).migrate(job).await
+    })
 }

@@ -14,4 +14,4 @@ mod start;
 mod worker;
 
 pub use config::{Chain, Config, Hotline, Keys};
-pub use start::{Addresses, Sandbox};
+pub use start::{Addresses, MIGRATOR, Sandbox};

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use haetae_mesh::config::{DatabaseConfig, Settings};
+use haetae_mesh::config::{DatabaseConfig, MigrateWhen, Settings};
 use haetae_mesh::{Listening, Server};
 use haetae_seal::dsse::SigningKey;
+use haetae_service::{Tables, database};
 use haetae_wire::exchange::v1::{self, exchange_service_server::ExchangeServiceServer};
 use haetae_wire::keys::Keyring;
 use haetae_wire::registry::Registry;
 use haetae_wire::sandbox::v1::sandbox_service_server::SandboxServiceServer;
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, migrate::Migrator};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -28,10 +28,9 @@ use crate::contract::{ChainTerms, EventLog, ExchangeApi, Legs, Orders, Signer, T
 use crate::outage::{Outage, WithOutages};
 use crate::worker;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The exchange's tables.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// How long a query may wait for a connection.
-const ACQUIRE: Duration = Duration::from_secs(5);
 /// How long tasks may take to finish the work in hand.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
@@ -61,7 +60,7 @@ impl Sandbox {
     /// When the configuration names something that cannot be used: files, keys, addresses, the database.
     pub async fn open(settings: &Settings<Config>, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let config = &settings.service;
-        let pool = database(settings.database.as_ref().context("the section [database] is missing")?).await?;
+        let pool = tables(settings.database.as_ref().context("the section [database] is missing")?).await?;
         let registry = Registry::load(&config.registry)?;
         let digest: String = registry.digest.iter().map(|byte| format!("{byte:02x}")).collect();
         tracing::info!(registry = digest, "pinned keys");
@@ -181,14 +180,14 @@ async fn ends_all(
     Ok(ended?)
 }
 
-async fn database(config: &DatabaseConfig) -> anyhow::Result<PgPool> {
-    let pool = PgPoolOptions::new()
-        .max_connections(config.max_connections)
-        .acquire_timeout(ACQUIRE)
-        .connect(config.url.expose())
-        .await
-        .context("the database cannot be reached")?;
-    MIGRATIONS.run(&pool).await.context("the tables cannot be brought up to date")?;
+async fn tables(config: &DatabaseConfig) -> anyhow::Result<PgPool> {
+    let options = database::options(config, "sandbox")?;
+    let pool = database::connect(options.clone(), config.max_connections).await?;
+    let tables = Tables::own("sandbox", &MIGRATOR);
+    match config.migrate {
+        MigrateWhen::Start => drop(tables.update(&options).await.context("the tables cannot be brought up to date")?),
+        MigrateWhen::Check => tables.ready(&pool).await?,
+    }
     Ok(pool)
 }
 

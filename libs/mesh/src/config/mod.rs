@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use self::{
     secret::Secret,
     sections::{
-        DatabaseConfig, DrainConfig, LimitsConfig, LogConfig, LogFormat, PeerConfig, PeerTls, PersonsConfig, Rate,
-        RatesConfig, RedisConfig, ServerConfig, SystemConfig, TelemetryConfig, TlsFiles,
+        DatabaseConfig, DrainConfig, LimitsConfig, LogConfig, LogFormat, MigrateWhen, PeerConfig, PeerTls,
+        PersonsConfig, Rate, RatesConfig, RedisConfig, ServerConfig, SystemConfig, TelemetryConfig, TlsFiles,
     },
 };
 pub use crate::identity::{IdPattern, RoleMap};
@@ -104,17 +104,11 @@ impl<T: Section> Settings<T> {
     /// # Errors
     /// Every section's fault, and every fault of the sections that could be read.
     pub fn load(file: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
-        let text = match file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| Faults(vec![Fault::new("file", format!("{}: {error}", path.display()))]))?,
-            None => String::new(),
-        };
-        Self::from_parts(&text, environment)
+        Self::from_parts(&text_of(file)?, environment)
     }
 
     fn from_parts(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
-        let mut sections =
-            layered(text, environment).map_err(|error| Faults(vec![Fault::new("file", error.to_string())]))?;
+        let mut sections = layered(text, environment)?;
         let mut faults = Vec::new();
 
         let server: Option<ServerConfig> = required(&mut sections, "server", &mut faults);
@@ -160,16 +154,35 @@ impl<T: Section> Settings<T> {
     }
 }
 
-/// The file's sections with the environment laid over them.
-fn layered(
-    text: &str,
+/// `[database]` and nothing else: whoever only brings tables up to date needs no certificate, no key and no file of the
+/// service's.
+///
+/// # Errors
+/// When the file cannot be read, or the section is missing or at fault.
+pub(crate) fn database_alone(
+    file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Map<String, Value>, ::config::ConfigError> {
+) -> Result<DatabaseConfig, Faults> {
+    let mut sections = layered(&text_of(file)?, environment)?;
+    let mut faults = Vec::new();
+    required(&mut sections, "database", &mut faults).ok_or(Faults(faults))
+}
+
+fn text_of(file: Option<&Path>) -> Result<String, Faults> {
+    file.map_or(Ok(String::new()), |path| {
+        std::fs::read_to_string(path)
+            .map_err(|error| Faults(vec![Fault::new("file", format!("{}: {error}", path.display()))]))
+    })
+}
+
+/// The file's sections with the environment laid over them.
+fn layered(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Map<String, Value>, Faults> {
     ::config::Config::builder()
         .add_source(::config::File::from_str(text, ::config::FileFormat::Toml))
         .add_source(Environment::read(environment))
-        .build()?
-        .try_deserialize()
+        .build()
+        .and_then(::config::Config::try_deserialize)
+        .map_err(|error| Faults(vec![Fault::new("file", error.to_string())]))
 }
 
 fn read<V: DeserializeOwned>(name: &str, value: Value, faults: &mut Vec<Fault>) -> Option<V> {

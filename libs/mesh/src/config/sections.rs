@@ -20,6 +20,9 @@ pub struct ServerConfig {
     /// Where calls are taken, with TLS and client certificates only.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// What this replica is called, unlike every other of its service; the machine's name (`HOSTNAME`) where absent.
+    #[serde(default)]
+    pub replica: Option<String>,
     /// Where `/livez`, `/readyz` and `/status` answer, in plain text; for the machine's own network only.
     #[serde(default = "default_probe_listen")]
     pub probe_listen: SocketAddr,
@@ -176,6 +179,24 @@ pub struct DatabaseConfig {
     /// Connections this replica may hold.
     #[serde(default = "default_max_connections")]
     pub max_connections: u32,
+    /// Who brings the tables up to date.
+    #[serde(default)]
+    pub migrate: MigrateWhen,
+    /// What is acknowledged must be on another machine too: warns, at the start and whenever it changes, while Postgres
+    /// names no synchronous standby.
+    #[serde(default)]
+    pub expect_synchronous_standby: bool,
+}
+
+/// When the database's tables are brought up to date.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MigrateWhen {
+    /// At the service's own start, so it connects as the tables' owner.
+    #[default]
+    Start,
+    /// By the command `migrate` before: the service looks whether that was done, and is not ready until it was.
+    Check,
 }
 
 /// `[redis]`: hints and budgets. Everything works without it.
@@ -206,6 +227,8 @@ pub struct TelemetryConfig {
     pub format: LogFormat,
     /// What is logged: a level or a filter such as `info,haetae_mesh=debug`.
     pub level: String,
+    /// How often metrics are sent, in milliseconds.
+    pub metrics_every_ms: u64,
 }
 
 /// How log lines look.
@@ -290,7 +313,7 @@ impl Default for DrainConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { otlp_endpoint: None, format: LogFormat::default(), level: "info".into() }
+        Self { otlp_endpoint: None, format: LogFormat::default(), level: "info".into(), metrics_every_ms: 10_000 }
     }
 }
 

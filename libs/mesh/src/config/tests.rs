@@ -96,3 +96,19 @@ fn a_peer_without_certificates_of_its_own_is_called_with_the_servers() {
     let settings = load(FILE, &[]).unwrap();
     assert_eq!(settings.peers["tracking"].tls, Some(settings.server.tls.for_calling()));
 }
+
+#[test]
+fn who_only_migrates_needs_a_database_and_nothing_else() {
+    let environment = [("HAETAE__DATABASE__URL".to_owned(), "postgres://owner@db/intake".to_owned())];
+    let alone = database_alone(None, environment).unwrap();
+    assert_eq!(alone.url.expose(), "postgres://owner@db/intake");
+    assert_eq!(alone.migrate, MigrateWhen::Start);
+    assert!(database_alone(None, []).unwrap_err().to_string().contains("database: missing"));
+}
+
+#[test]
+fn a_service_may_leave_its_tables_to_others() {
+    let settings = load(FILE, &[("HAETAE__DATABASE__MIGRATE", "check")]).unwrap();
+    assert_eq!(settings.database.unwrap().migrate, MigrateWhen::Check);
+    assert!(faults(FILE, &[("HAETAE__DATABASE__MIGRATE", "never")]).contains("never"));
+}

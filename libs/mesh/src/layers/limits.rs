@@ -13,6 +13,8 @@ use std::{
 };
 
 use futures::{FutureExt, future::Either};
+use opentelemetry::{KeyValue, global, metrics::Counter};
+use opentelemetry_semantic_conventions::attribute::RPC_METHOD;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
@@ -41,6 +43,7 @@ pub(super) struct LimitsLayer {
     rates: Arc<RatesConfig>,
     budgets: Arc<Budgets>,
     persons: Option<Arc<Persons>>,
+    refused: Counter<u64>,
 }
 
 impl LimitsLayer {
@@ -53,6 +56,11 @@ impl LimitsLayer {
             rates: Arc::new(front.limits.rates.clone()),
             budgets: Arc::clone(&front.budgets),
             persons: front.persons.clone(),
+            refused: global::meter("haetae.mesh")
+                .u64_counter("haetae.rate.refused")
+                .with_unit("{call}")
+                .with_description("Calls refused because a budget was used up, by whose")
+                .build(),
         }
     }
 
@@ -134,11 +142,13 @@ impl<S: Handler> Service<Request> for Limited<S> {
         // The inner service that was polled ready is the one to call; the copy takes its place.
         let copy = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, copy);
-        let budgets = Arc::clone(&self.limits.budgets);
+        let (budgets, refused) = (Arc::clone(&self.limits.budgets), self.limits.refused.clone());
         Either::Right(
             async move {
-                if let Err(wait) = budgets.take(&claims).await {
-                    return Ok(Status::from(rate_limited(wait)).into_http());
+                if let Err(spent) = budgets.take(&claims).await {
+                    let method = KeyValue::new(RPC_METHOD, Arc::clone(&served.full_name));
+                    refused.add(1, &[KeyValue::new("scope", spent.kind), method]);
+                    return Ok(Status::from(rate_limited(spent.wait)).into_http());
                 }
                 let answer: Answer = inner.call(request).await;
                 answer.map(|response| response.map(|body| Holding::around(body, permit)))

@@ -19,7 +19,7 @@ use tower::{Service, ServiceBuilder};
 pub(crate) use self::{
     body::{Measured, Until},
     identity::Presented,
-    metrics::{Instruments, status_name},
+    metrics::Instruments,
     trace::inject,
 };
 use crate::{

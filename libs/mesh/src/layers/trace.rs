@@ -61,6 +61,8 @@ impl<S: Handler> Service<Request> for Trace<S> {
             otel.kind = "server",
             rpc.system.name = "grpc",
             rpc.method = name,
+            rpc.response.status_code = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
         );
         let parent = TraceContextPropagator::new().extract(&Headers(request.headers()));
         if parent.span().span_context().is_valid() {

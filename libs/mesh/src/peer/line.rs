@@ -9,7 +9,6 @@ use anyhow::Context;
 use http::{Uri, uri::PathAndQuery};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
     net::TcpStream,
@@ -20,7 +19,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 
-use crate::{config::Endpoint, reload::Reloaded};
+use crate::{config::Endpoint, reload::Reloaded, tls::ClientSide};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(5);
@@ -43,7 +42,7 @@ pub(super) struct Line {
     endpoint: Endpoint,
     server_name: ServerName<'static>,
     patience: Duration,
-    tls: Arc<Reloaded<ClientConfig>>,
+    tls: Arc<Reloaded<ClientSide>>,
     state: Mutex<State>,
 }
 
@@ -60,7 +59,7 @@ impl Line {
         endpoint: Endpoint,
         server_name: Option<&str>,
         patience: Duration,
-        tls: Arc<Reloaded<ClientConfig>>,
+        tls: Arc<Reloaded<ClientSide>>,
     ) -> anyhow::Result<Self> {
         // Where a SPIFFE id is expected, the name only tells the server which certificate to present.
         let name = server_name.filter(|name| !name.starts_with("spiffe://")).unwrap_or(endpoint.host());
@@ -112,7 +111,7 @@ impl Line {
                     state.connections.spawn(connection(
                         self.endpoint.clone(),
                         self.server_name.clone(),
-                        TlsConnector::from(self.tls.current()),
+                        TlsConnector::from(Arc::clone(&self.tls.current().config)),
                         self.patience,
                         told,
                     ));

@@ -28,7 +28,7 @@ use crate::{
     config::PeerConfig,
     contracts,
     deadline::{GRPC_TIMEOUT, header, stated},
-    layers::{Instruments, Measured, Until, inject, status_name},
+    layers::{Instruments, Measured, Until, inject},
     refusal::{Refusal, reason},
     tls,
 };
@@ -64,6 +64,7 @@ impl Peer {
         let files = config.tls.as_ref().with_context(|| format!("peer {name} has no certificates"))?;
         let server_name = config.server_name.as_deref();
         let tls = Arc::new(tls::client(files, server_name).with_context(|| format!("peer {name}"))?);
+        tls::tell_end(name, &tls);
         let lines = config
             .endpoints
             .iter()
@@ -111,6 +112,7 @@ impl Service<http::Request<Body>> for Peer {
             rpc.method = &*name,
             peer = inner.name,
             rpc.response.status_code = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
         );
         inject(&span, request.headers_mut());
         request.headers_mut().insert(USER_AGENT, USER_AGENT_VALUE);
@@ -119,7 +121,6 @@ impl Service<http::Request<Body>> for Peer {
             request.headers_mut().insert(GRPC_TIMEOUT, header(end.remaining()));
         }
 
-        let in_span = span.clone();
         async move {
             let mut tell = inner.instruments.begin(&name);
             let answer = match timeout_at(time.begins.instant(), inner.send(request)).await {
@@ -135,13 +136,12 @@ impl Service<http::Request<Body>> for Peer {
                     })
                 }
                 Err(status) => {
-                    span.record("rpc.response.status_code", status_name(status.code()));
                     tell(status.code());
                     Err(status)
                 }
             }
         }
-        .instrument(in_span)
+        .instrument(span)
         .boxed()
     }
 }

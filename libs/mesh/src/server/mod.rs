@@ -1,7 +1,7 @@
 //! The only way to listen.
 
 mod accept;
-mod probe;
+pub(crate) mod probe;
 
 use std::{borrow::Cow, convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -201,7 +201,8 @@ impl Server {
             (Some(config), _) => Some(Persons::open(config, &self.config).map_err(ServeError::Material)?),
             (None, None) => None,
         };
-        let tls = tls::server(&self.config.tls).map_err(ServeError::Material)?;
+        let tls = Arc::new(tls::server(&self.config.tls).map_err(ServeError::Material)?);
+        tls::tell_end("server", &tls);
         let limits = self.config.limits.clone();
         let budgets = Budgets::new(self.name, &limits, &self.redis).map_err(ServeError::Material)?;
 
@@ -222,7 +223,7 @@ impl Server {
                 persons,
                 drain: Drain::default(),
             },
-            tls: Arc::new(tls),
+            tls,
             handlers: handlers.routes().prepare(),
             reporter,
             names,
@@ -294,8 +295,8 @@ impl Listening {
         let (found, findings) = watch::channel(Readiness::unknown(&self.checks));
         let _looks = owned(ready::watch(self.checks, found.clone()));
         let _health = owned(report(findings.clone(), self.reporter, self.names));
-        let _probe =
-            owned(probe::serve(self.probe, probe::State::new(self.front.hop, findings, Arc::clone(&self.tls))));
+        let state = probe::State::new(self.front.hop, findings, Some(Arc::clone(&self.tls)));
+        let _probe = owned(probe::serve(self.probe, state, CancellationToken::new()));
 
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let incoming = accept::incoming(self.listener, self.tls, Arc::new(self.config.roles.clone()), cut.clone());

@@ -6,22 +6,24 @@ use axum::{Json, Router, extract, http::StatusCode, response::IntoResponse, rout
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{ready::Readiness, reload::Reloaded, tls::ServerSide};
 
 #[derive(Clone)]
-pub(super) struct State {
+pub(crate) struct State {
     service: &'static str,
     started: OffsetDateTime,
     findings: watch::Receiver<Readiness>,
-    tls: Arc<Reloaded<ServerSide>>,
+    tls: Option<Arc<Reloaded<ServerSide>>>,
 }
 
 impl State {
-    pub(super) fn new(
+    /// Without `tls` nothing is said of a certificate.
+    pub(crate) fn new(
         service: &'static str,
         findings: watch::Receiver<Readiness>,
-        tls: Arc<Reloaded<ServerSide>>,
+        tls: Option<Arc<Reloaded<ServerSide>>>,
     ) -> Self {
         Self { service, started: OffsetDateTime::now_utc(), findings, tls }
     }
@@ -39,14 +41,14 @@ struct Status {
     readiness: Readiness,
 }
 
-/// Answers until dropped.
-pub(super) async fn serve(listener: TcpListener, state: State) {
+/// Answers until stopped or dropped; a connection is never kept past the stop, so that nobody hears old findings.
+pub(crate) async fn serve(listener: TcpListener, state: State, stop: CancellationToken) {
     let router = Router::new()
         .route("/livez", get(|| async { StatusCode::OK }))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .with_state(state);
-    if let Err(error) = axum::serve(listener, router).await {
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
         tracing::warn!(%error, "probes are no longer answered");
     }
 }
@@ -59,17 +61,13 @@ async fn readyz(extract::State(state): extract::State<State>) -> impl IntoRespon
 
 async fn status(extract::State(state): extract::State<State>) -> impl IntoResponse {
     let rfc3339 = |t: OffsetDateTime| t.format(&Rfc3339).ok();
+    let ends_at = state.tls.as_ref().and_then(|tls| tls.current().ends_at);
     Json(Status {
         service: state.service,
         version: env!("CARGO_PKG_VERSION"),
         started: rfc3339(state.started),
-        certificate_ends: state
-            .tls
-            .current()
-            .ends_at
-            .and_then(|t| OffsetDateTime::from_unix_timestamp(t).ok())
-            .and_then(rfc3339),
-        certificate_stale: state.tls.stale(),
+        certificate_ends: ends_at.and_then(|t| OffsetDateTime::from_unix_timestamp(t).ok()).and_then(rfc3339),
+        certificate_stale: state.tls.as_ref().is_some_and(|tls| tls.stale()),
         readiness: state.findings.borrow().clone(),
     })
 }

@@ -92,7 +92,7 @@ async fn one_trace_runs_through_every_hop() {
     static TELEMETRY: OnceLock<telemetry::Guard> = OnceLock::new();
     TELEMETRY.get_or_init(|| {
         let config = TelemetryConfig { level: "error".into(), ..TelemetryConfig::default() };
-        telemetry::init(&config, "haetae-test").unwrap()
+        telemetry::init(&config, "haetae-test", "test".into()).unwrap()
     });
     let world = World::new();
     let inner = Audit::answering(async |_| Ok(telemetry::traceparent().unwrap()));

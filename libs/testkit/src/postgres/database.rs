@@ -37,10 +37,7 @@ impl Database {
     }
 
     pub(super) async fn named(cluster: &Cluster, name: &str) -> Result<Self> {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
-            bail!("not a plain database name: {name:?}");
-        }
+        plain(name)?;
         let mut server = cluster.connect().await?;
         if !exists(&mut server, name).await? {
             execute(&mut server, format!("CREATE DATABASE {name}")).await?;
@@ -59,6 +56,29 @@ impl Database {
         server.close().await?;
         Ok(Self { url: cluster.url(&name), drop_as: Some((cluster.url("postgres"), name)) })
     }
+}
+
+/// A role that may log in.
+pub(super) async fn role(cluster: &Cluster, name: &str) -> Result<()> {
+    plain(name)?;
+    let mut server = cluster.connect().await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+        .bind(name)
+        .fetch_one(&mut server)
+        .await?;
+    if !exists {
+        execute(&mut server, format!("CREATE ROLE {name} LOGIN")).await?;
+    }
+    Ok(server.close().await?)
+}
+
+/// Names are put into statements as they are.
+fn plain(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
+        bail!("not a plain name: {name:?}");
+    }
+    Ok(())
 }
 
 impl Drop for Database {

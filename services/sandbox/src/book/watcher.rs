@@ -40,7 +40,11 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     pub(crate) fn new(books: Books, legs: Legs, node: Node, confirmations: u32, grown: Arc<Notify>) -> Self {
-        let behind = global::meter("haetae").u64_gauge("haetae.exchange.blocks_behind").build();
+        let behind = global::meter("haetae")
+            .u64_gauge("haetae.exchange.blocks_behind")
+            .with_unit("{block}")
+            .with_description("The node's newest block less the last that the rehearsal exchange has read")
+            .build();
         Self { books, legs, node, confirmations, grown, behind }
     }
 

@@ -20,7 +20,11 @@ pub(crate) struct Legs {
 
 impl Legs {
     pub(crate) fn new(pool: PgPool, log: EventLog) -> Self {
-        let reports = global::meter("haetae").u64_counter("haetae.exchange.reports").build();
+        let reports = global::meter("haetae")
+            .u64_counter("haetae.exchange.reports")
+            .with_unit("{report}")
+            .with_description("What the rehearsal exchange reported of legs, by their state")
+            .build();
         Self { pool, log, reports }
     }
 
