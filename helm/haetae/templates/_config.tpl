@@ -123,9 +123,9 @@ otlp_endpoint = {{ . | toJson }}
 format = {{ $values.telemetry.format | toJson }}
 level = {{ $values.telemetry.level | toJson }}
 {{- if not $sandbox }}
+{{- $calls := $root.Files.Get "files/calls.yaml" | fromYaml }}
 {{- range $peer := .components }}
-{{- $core := has $peer.role (list "intake" "tracking" "freeze") }}
-{{- if and $peer.log (ne $peer.name $component.name) (or $core (ne $component.role "connector")) }}
+{{- if and $peer.log (ne $peer.name $component.name) (has $component.role (index $calls $peer.role)) }}
 {{ include "haetae.toml.peer" $peer }}
 {{- end }}
 {{- end }}
