@@ -179,12 +179,12 @@ impl IntakeService for Api {
         let message = request.into_inner();
         let mut v = Violations::new();
         let id = read::parse::<RequestId>(&mut v, "request_id", &message.request_id);
-        let known = &self.intake.exchanges;
-        let proposal = submission::parse(message.content.as_ref(), Some(known)).ok();
+        let registry = &self.intake.registry;
+        let proposal = submission::parse(message.content.as_ref(), Some(registry)).ok();
         let (Some(id), Some(proposal), Some(content)) = (id, proposal, &message.content) else {
             // What is wrong in form is told together with what is wrong before the law.
             let law = Law { rules: &self.intake.rules, agency: &caller.unit.agency, now };
-            submission::under(law, message.content.as_ref(), known, &mut v);
+            submission::under(law, message.content.as_ref(), registry, &mut v);
             let none: Option<()> = None;
             return Err(refuse_all(v.finish(none).err().unwrap_or_default()).into());
         };

@@ -75,7 +75,7 @@ impl By {
     }
 }
 
-/// Who decides, and why where that is stated: with a rejection or cancellation.
+/// Who decides, and why where that is stated: with a rejection or cancellation, and where nobody can carry it out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Said<'a> {
     pub(crate) by: &'a By,
@@ -99,8 +99,6 @@ pub(crate) struct Intake {
     pub(crate) rules: haetae_core::LegalRules,
     pub(crate) registry: Registry,
     pub(crate) keyring: Keyring,
-    /// The names in the registry.
-    pub(crate) exchanges: BTreeSet<ExchangeId>,
     /// The key for purpose `authorise`.
     pub(crate) key: SigningKey,
 }
@@ -117,7 +115,7 @@ impl Intake {
         db::updates::lock_unit(tx, unit).await?;
         let law = Law { rules: &self.rules, agency: &unit.agency, now };
         let mut v = Violations::new();
-        let proposal = submission::under(law, Some(content), &self.exchanges, &mut v);
+        let proposal = submission::under(law, Some(content), &self.registry, &mut v);
         if let Some(proposal) = &proposal {
             let references = self.references(tx, unit, proposal).await?;
             grant::check_references(&mut v, proposal, &references, now);
@@ -185,8 +183,20 @@ impl Intake {
         command: Command<'_>,
         now: Moment,
     ) -> Result<bool, Fault> {
+        self.advance_because(tx, id, command, "", now).await
+    }
+
+    /// The same, and why.
+    pub(crate) async fn advance_because(
+        &self,
+        tx: &mut PgConnection,
+        id: RequestId,
+        command: Command<'_>,
+        why: &str,
+        now: Moment,
+    ) -> Result<bool, Fault> {
         let Some(unit) = db::unit_of(tx, id).await? else { return Ok(false) };
-        match self.decide(tx, &unit, id, command, Said { by: &By::service(), why: "" }, now).await {
+        match self.decide(tx, &unit, id, command, Said { by: &By::service(), why }, now).await {
             Ok(_) => Ok(true),
             Err(Fault::Refused(Reason::WrongState)) => Ok(false),
             Err(fault) => Err(fault),
@@ -212,7 +222,9 @@ impl Intake {
                 system: by.system.clone(),
                 reason: request.reason.clone(),
             };
-            let moved = || v1::RequestMoved { request_id: request.id.to_string() }.encode_to_vec();
+            let moved = || {
+                v1::RequestMoved { request_id: request.id.to_string(), reason: request.reason.clone() }.encode_to_vec()
+            };
             let (kind, payload) = match event {
                 Event::Approved(_) => ("request-approved", decided().encode_to_vec()),
                 Event::Rejected => ("request-rejected", decided().encode_to_vec()),

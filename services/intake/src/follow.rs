@@ -43,6 +43,12 @@ impl Handler for Tracking {
                 let Some(watch) = tracking::WatchMoved::decode(bytes)?.watch else { return Ok(()) };
                 self.watch_moved(tx, watch, entry).await
             }
+            "watch-refused" => {
+                let refused = tracking::WatchRefused::decode(bytes)?;
+                let Some((id, _)) = of_watch(tx, &refused.watch_id).await? else { return Ok(()) };
+                self.0.advance_because(tx, id, Command::Close, &refused.reason, entry.time).await?;
+                Ok(())
+            }
             "hop" => {
                 let hop = tracking::Hop::decode(bytes)?;
                 self.found(tx, hop.watch_id.clone(), Item::Hop(hop), entry).await

@@ -19,7 +19,7 @@ pub(crate) struct Request {
     pub(crate) proposal: Proposal,
     pub(crate) life: Life,
     pub(crate) submitted_at: Moment,
-    /// Why it was rejected or cancelled.
+    /// Why it was rejected or cancelled, or closed without having been carried out.
     pub(crate) reason: String,
     /// The watch it started or armed, once granted.
     pub(crate) watch: Option<WatchId>,

@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haetae_core::{
-    AgencyId, Amount, Asset, ChainId, Collect, ExchangeId, LegalBasis, LegalRules, Limits, Moment, NotAllowed, Reason,
-    RequestKind, Violation, Violations,
+    Account, AgencyId, Amount, Asset, ChainId, Collect, ExchangeId, LegalBasis, LegalRules, Limits, Moment, NotAllowed,
+    Reason, RequestKind, Violation, Violations,
 };
 use haetae_wire::{
-    exchange::v1::AssetAmount,
+    exchange::v1::{AssetAmount, Target},
     intake::v1::{self, request_content::Kind},
     read,
+    registry::{Exchange, Registry},
 };
 
 use crate::proposal::{Asked, HaltScope, Proposal, StandingTerms, Watch, WatchLimits};
@@ -30,16 +31,17 @@ pub(crate) struct Law<'a> {
     pub(crate) now: Moment,
 }
 
-/// Reads a request's form. `known` are the exchanges that may be named; none where the names were checked before.
+/// Reads a request's form. The registry has the exchanges that may be named and the chains they take; none where they
+/// were checked before.
 ///
 /// # Errors
 /// Every fault, below `content`.
 pub(crate) fn parse(
     content: Option<&v1::RequestContent>,
-    known: Option<&BTreeSet<ExchangeId>>,
+    registry: Option<&Registry>,
 ) -> Result<Proposal, Vec<Violation>> {
     let mut violations = Violations::new();
-    let proposal = Reader { known, law: None }.content(&mut violations, content);
+    let proposal = Reader { registry, law: None }.content(&mut violations, content);
     violations.finish(proposal)
 }
 
@@ -48,14 +50,14 @@ pub(crate) fn parse(
 pub(crate) fn under(
     law: Law<'_>,
     content: Option<&v1::RequestContent>,
-    known: &BTreeSet<ExchangeId>,
+    registry: &Registry,
     v: &mut Violations,
 ) -> Option<Proposal> {
-    Reader { known: Some(known), law: Some(law) }.content(v, content)
+    Reader { registry: Some(registry), law: Some(law) }.content(v, content)
 }
 
 struct Reader<'a> {
-    known: Option<&'a BTreeSet<ExchangeId>>,
+    registry: Option<&'a Registry>,
     law: Option<Law<'a>>,
 }
 
@@ -108,6 +110,7 @@ impl<'a> Reader<'a> {
             Kind::Halt(wire) => v.within("halt", |v| self.scope(v, wire.scope.as_ref())).map(Asked::Halt),
             Kind::Resume(wire) => v.within("resume", |v| self.scope(v, wire.scope.as_ref())).map(Asked::Resume),
         };
+        self.chains(v, basis, wire);
         if let (Some(law), Some(basis), Some(wire)) = (self.law, basis, &wire.kind) {
             let kinds = kinds(wire);
             for kind in kinds {
@@ -155,8 +158,31 @@ impl<'a> Reader<'a> {
     }
 
     fn known(&self, v: &mut Violations, field: &str, exchange: &ExchangeId) {
-        if self.known.is_some_and(|known| !known.contains(exchange)) {
+        if self.registry.is_some_and(|registry| registry.exchange(exchange).is_none()) {
             v.add(field, Reason::UnknownExchange, "is not in the registry");
+        }
+    }
+
+    /// Notes accounts on chains on which nobody could be asked, and exchanges named that could not know an account.
+    /// Granted, such a request would reach nobody, and nobody's silence would look like an answer.
+    fn chains(&self, v: &mut Violations, basis: Basis<'_>, wire: &v1::RequestContent) {
+        let Some(registry) = self.registry else { return };
+        let lawful = |exchange: &ExchangeId| basis.is_none_or(|basis| basis.exchange(exchange).is_ok());
+        let mut taken = BTreeSet::new();
+        for (field, account) in wire.kind.as_ref().map(accounts).unwrap_or_default() {
+            let Ok(account) = account.parse::<Account>() else { continue };
+            let takes = |exchange: &Exchange| exchange.chains.contains(account.chain()) && lawful(&exchange.id);
+            if registry.exchanges().any(takes) {
+                taken.insert(account.chain().clone());
+            } else {
+                v.add(&field, Reason::ChainNotSupported, "is on a chain on which no exchange in reach takes deposits");
+            }
+        }
+        for (i, name) in wire.exchanges.iter().enumerate() {
+            let exchange = name.parse().ok().and_then(|id| registry.exchange(&id));
+            if exchange.is_some_and(|exchange| !taken.iter().all(|chain| exchange.chains.contains(chain))) {
+                v.add(&format!("exchanges[{i}]"), Reason::WrongChain, "takes no deposits on the chain of an account");
+            }
         }
     }
 
@@ -177,6 +203,22 @@ impl<'a> Reader<'a> {
             Scope::CaseNumber(number) => read::text(v, "case_number", number, 1..=LINE).map(HaltScope::Case),
         })
     }
+}
+
+/// The accounts that a request is about, each with its field.
+fn accounts(wire: &Kind) -> Vec<(String, &str)> {
+    let targets: Vec<(String, &Target)> = match wire {
+        Kind::ConfirmAddress(wire) => {
+            wire.target.iter().map(|target| ("confirm_address.target".into(), target)).collect()
+        }
+        Kind::Watch(wire) => wire.root.iter().map(|root| ("watch.root".into(), root)).collect(),
+        Kind::Freeze(wire) => {
+            let targets = wire.targets.iter().enumerate();
+            targets.map(|(i, target)| (format!("freeze.targets[{i}]"), target)).collect()
+        }
+        Kind::StandingFreeze(_) | Kind::Release(_) | Kind::Halt(_) | Kind::Resume(_) => Vec::new(),
+    };
+    targets.into_iter().map(|(field, target)| (format!("{field}.account"), target.account.as_str())).collect()
 }
 
 /// The kinds that a legal basis must allow for it: a watch that freezes is two in one.
@@ -248,7 +290,7 @@ fn freeze(v: &mut Violations, basis: Basis<'_>, wire: &v1::Freeze) -> Option<Ask
     let caps = Amounts { on: chains.as_ref(), basis, ..Amounts::default() }.read(v, "caps", &wire.caps);
     if let Some(caps) = &caps {
         for (i, target) in wire.targets.iter().enumerate() {
-            let Ok(account) = target.account.parse::<haetae_core::Account>() else { continue };
+            let Ok(account) = target.account.parse::<Account>() else { continue };
             if !caps.is_empty() && !caps.keys().any(|asset| asset.chain() == account.chain()) {
                 v.add(&format!("targets[{i}].account"), Reason::WrongChain, "is on a chain that no cap is on");
             }

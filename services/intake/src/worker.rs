@@ -64,7 +64,6 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
         log: assembly.log.clone(),
         rules,
         keyring: Keyring::from_registry(&registry),
-        exchanges: registry.exchanges().map(|exchange| exchange.id.clone()).collect(),
         registry,
         key,
     });
@@ -74,7 +73,7 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
     assembly.follow("tracking", logs::tracking(tracking.clone()), pinned, follow::Tracking(Arc::clone(&intake)))?;
     let pinned = registry.log_verifier("freeze");
     assembly.follow("freeze", logs::freeze(freeze.clone()), pinned, follow::Freeze(Arc::clone(&intake)))?;
-    for exchange in &intake.exchanges {
+    for exchange in registry.exchanges().map(|exchange| &exchange.id) {
         let name = format!("connector/{exchange}");
         let source = logs::connector(boot.peer(&format!("connector-{exchange}"))?);
         assembly.follow(&name, source, registry.log_verifier(&name), follow::Connector(exchange.clone()))?;

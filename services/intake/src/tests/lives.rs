@@ -1,8 +1,9 @@
 //! The lives of requests, through the door.
 
-use haetae_core::Moment;
-use haetae_wire::intake::v1::{
-    self, RequestState as State, intake_service_server::IntakeService, request_content::Kind,
+use haetae_core::{Moment, Reason};
+use haetae_wire::{
+    convert::timestamp,
+    intake::v1::{self, RequestState as State, intake_service_server::IntakeService, request_content::Kind},
 };
 use uuid::Uuid;
 
@@ -74,6 +75,23 @@ async fn two_approvals_at_once_grant_once() {
     let (one, two) = tokio::join!(scene.approve(MIN_JUN, &watch), scene.approve(other, &watch));
     assert!(one.is_ok() != two.is_ok(), "one of them comes too late");
     assert_eq!(scene.entries("request-granted").await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_asked_under_a_document_that_has_expired_meanwhile_is_not_approved() {
+    let scene = Scene::new().await;
+    let now = Moment::now_utc();
+    let mut content = watch();
+    content.document.as_mut().unwrap().valid_until = Some(timestamp(now + time::Duration::HOUR));
+    let asked = scene.submit(JI_WOO, content).await.unwrap();
+    let before = scene.weight().await;
+    assert_eq!(
+        scene.approve_at(MIN_JUN, &asked.request_id, now + 2 * time::Duration::HOUR).await,
+        Err(Reason::DocumentExpired)
+    );
+    assert_eq!(scene.weight().await, before);
+    assert_eq!(scene.get(&asked.request_id).await.state(), State::AwaitingApproval);
+    assert_eq!(scene.approve_at(MIN_JUN, &asked.request_id, now).await, Ok(()), "in time it is granted");
 }
 
 #[tokio::test]

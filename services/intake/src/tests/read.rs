@@ -25,6 +25,56 @@ async fn a_read_stands_in_the_log_with_its_purpose_before_it_is_answered() {
 }
 
 #[tokio::test]
+async fn every_kind_of_read_is_recorded_once_also_where_the_answer_lies_with_others() {
+    let scene = Scene::new().await;
+    let (watch, api) = (scene.granted(watch()).await, &scene.api);
+    let (request_id, watch_id, purpose) = (watch.request_id.clone(), watch.watch_id.clone(), PURPOSE.to_owned());
+    let id = || request_id.clone();
+    let (page_size, page_token, state) = (0, String::new(), 0);
+
+    let read = v1::GetRequestRequest { request_id: id(), purpose: purpose.clone() };
+    drop(api.get_request(JI_WOO.calls(read)).await);
+    let read = v1::ListRequestsRequest { page_size, page_token: page_token.clone(), state, purpose: purpose.clone() };
+    drop(api.list_requests(JI_WOO.calls(read)).await);
+    let read = v1::FollowUpdatesRequest { request_id: id(), cursor: String::new(), purpose: purpose.clone() };
+    drop(api.follow_updates(JI_WOO.calls(read)).await);
+    let read = v1::GetConfirmationRequest { request_id: id(), purpose: purpose.clone() };
+    drop(api.get_confirmation(JI_WOO.calls(read)).await);
+    let read = v1::GetWatchRequest { watch_id: watch_id.clone(), purpose: purpose.clone() };
+    drop(api.get_watch(JI_WOO.calls(read)).await);
+    let read = v1::ListTrailRequest {
+        watch_id: watch_id.clone(),
+        page_size,
+        page_token: page_token.clone(),
+        purpose: purpose.clone(),
+    };
+    drop(api.list_trail(JI_WOO.calls(read)).await);
+    let read = v1::ListLegsRequest { request_id: id(), page_size, page_token, purpose: purpose.clone() };
+    drop(api.list_legs(JI_WOO.calls(read)).await);
+    drop(api.list_exchanges(JI_WOO.calls(v1::ListExchangesRequest { purpose })).await);
+
+    let recorded: Vec<_> = scene
+        .entries("read")
+        .await
+        .iter()
+        .map(|(_, payload)| v1::ReadRecorded::decode(payload.as_slice()).unwrap())
+        .inspect(|read| assert_eq!((read.purpose.as_str(), read.person.as_str()), (PURPOSE, JI_WOO.id)))
+        .map(|read| (read.method, read.resource))
+        .collect();
+    let expected = [
+        ("GetRequest", id()),
+        ("ListRequests", String::new()),
+        ("FollowUpdates", id()),
+        ("GetConfirmation", id()),
+        ("GetWatch", watch_id.clone()),
+        ("ListTrail", watch_id.clone()),
+        ("ListLegs", id()),
+        ("ListExchanges", String::new()),
+    ];
+    assert_eq!(recorded, expected.map(|(method, resource)| (method.to_owned(), resource)));
+}
+
+#[tokio::test]
 async fn a_list_shows_the_unit_its_requests_newest_first_page_by_page() {
     let scene = Scene::new().await;
     let mut submitted = Vec::new();

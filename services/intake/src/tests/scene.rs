@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use haetae_core::{AuthorisationId, LegalRules, Moment, micros};
+use haetae_core::{AuthorisationId, LegalRules, Moment, Reason, micros};
 use haetae_ledger::{Doorbell, Expected, Follower, Handler, Log, LogConfig, NewEntry};
 use haetae_mesh::{Explained, Identity, Peer, Person, Role, config::PeerConfig, explain};
 use haetae_seal::{
@@ -26,7 +26,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-use crate::{api::Api, commands::Intake, db};
+use crate::{
+    api::Api,
+    approval::{Actor, Command},
+    commands::{By, Fault, Intake, Said},
+    db::{self, Unit},
+};
 
 pub(super) const CHAIN: &str = "eip155:31337";
 pub(super) const COIN: &str = "eip155:31337/slip44:60";
@@ -112,7 +117,6 @@ impl Scene {
             log,
             rules: rules(),
             keyring: Keyring::from_registry(&registry),
-            exchanges: registry.exchanges().map(|exchange| exchange.id.clone()).collect(),
             registry,
             key,
         });
@@ -141,6 +145,26 @@ impl Scene {
             approved_request_id: request.to_owned(),
         };
         Ok(self.api.approve_request(who.calls(message)).await?.into_inner().request.unwrap())
+    }
+
+    /// Approved, or not, as if it were another time.
+    pub(super) async fn approve_at(&self, who: Who, request: &str, now: Moment) -> Result<(), Reason> {
+        let (person, roles) =
+            (who.id.parse().unwrap(), who.roles.iter().map(|role| (*role).to_owned()).collect::<Vec<_>>());
+        let by = By { actor: format!("person:{}", who.id), person: who.id.to_owned(), system: "knp-portal".to_owned() };
+        let unit = Unit { agency: "knp".parse().unwrap(), unit: who.unit.parse().unwrap() };
+        let approve = Command::Approve(Actor { person: &person, roles: &roles });
+        let mut tx = self.intake.log.begin().await.unwrap();
+        let decided =
+            self.intake.decide(&mut tx, &unit, request.parse().unwrap(), approve, Said { by: &by, why: "" }, now);
+        match decided.await {
+            Ok(_) => {
+                self.intake.log.commit(tx).await.unwrap();
+                Ok(())
+            }
+            Err(Fault::Refused(reason)) => Err(reason),
+            Err(fault) => panic!("{fault}"),
+        }
     }
 
     /// Submitted by one person and approved by another.
@@ -218,7 +242,8 @@ impl Scene {
     }
 }
 
-fn registry(key: &SigningKey) -> Registry {
+/// Exchanges on two chains.
+pub(super) fn registry(key: &SigningKey) -> Registry {
     let mut text = format!(
         "[agency]\n[[agency.key]]\npurpose = \"authorise\"\npublic_key = '''\n{}'''\n",
         key.public_key().to_spki_pem()

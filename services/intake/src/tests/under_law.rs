@@ -1,24 +1,26 @@
 //! Reading a request, without a service around it.
 
-use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-use haetae_core::{AgencyId, ExchangeId, Moment, Violations};
-use haetae_wire::intake::v1::{self, request_content::Kind};
+use haetae_core::{AgencyId, Moment, Violations};
+use haetae_seal::dsse::{Algorithm, SigningKey};
+use haetae_wire::{
+    intake::v1::{self, request_content::Kind},
+    registry::Registry,
+};
 use proptest::prelude::*;
 
-use super::scene::{COIN, amount, confirm, days, freeze, release, rules, target, under, watch, watch_terms};
+use super::scene::{COIN, amount, confirm, days, freeze, registry, release, rules, target, under, watch, watch_terms};
 use crate::submission::{self, Law};
 
-fn known() -> BTreeSet<ExchangeId> {
-    ["upbit", "bithumb"].map(|name| name.parse().unwrap()).into()
-}
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| registry(&SigningKey::generate(Algorithm::Ed25519)));
 
 /// The fields at fault for an agency, now.
 fn faults(agency: &str, content: &v1::RequestContent) -> Vec<String> {
     let agency: AgencyId = agency.parse().unwrap();
     let law = Law { rules: &rules(), agency: &agency, now: Moment::now_utc() };
     let mut v = Violations::new();
-    let read = submission::under(law, Some(content), &known(), &mut v);
+    let read = submission::under(law, Some(content), &REGISTRY, &mut v);
     v.finish(read).err().unwrap_or_default().into_iter().map(|fault| fault.field).collect()
 }
 
@@ -51,7 +53,7 @@ fn a_watch_that_freezes_needs_a_basis_that_allows_both() {
 fn what_was_read_is_read_back_from_its_one_spelling() {
     let frozen_by = "6f0c7f6e-8d4f-4c86-9c53-5c0b4c1f7c11";
     for content in [confirm(), watch(), freeze(), release(frozen_by, &[frozen_by.to_owned()])] {
-        let read = submission::parse(Some(&content), Some(&known())).unwrap();
+        let read = submission::parse(Some(&content), Some(&REGISTRY)).unwrap();
         let written = v1::RequestContent::from(&read);
         assert_eq!(submission::parse(Some(&written), None).unwrap(), read);
     }
