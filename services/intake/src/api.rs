@@ -1,6 +1,7 @@
 //! Wire → decision → wire. Who calls, and what is remembered of a call, is in `caller`; streams of updates are in
 //! `updates`; pages in `page`.
 
+mod ahead;
 mod caller;
 mod page;
 mod reads;
@@ -303,3 +304,10 @@ impl IntakeService for Api {
         self.read_exchanges(request).await
     }
 }
+    async fn get_signed_order(
+        &self,
+        request: Request<v1::GetSignedOrderRequest>,
+    ) -> Result<Response<v1::GetSignedOrderResponse>, Status> {
+        self.read_signed_order(request).await
+    }
+

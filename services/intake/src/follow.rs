@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use haetae_core::{AuthorisationId, ExchangeId, LegId, Moment, RequestId, WatchId};
 use haetae_ledger::{FollowedEntry, HandleError, Handler};
 use haetae_wire::{
+    connector::v1 as connector,
     convert::timestamp,
     exchange::v1 as exchange,
     freeze::v1 as freeze,
@@ -31,8 +32,11 @@ pub(crate) struct Tracking(pub(crate) Arc<Intake>);
 /// Acts on freeze's log.
 pub(crate) struct Freeze(pub(crate) Arc<Intake>);
 
-/// Reads from a connector's log how the line to its exchange is doing.
-pub(crate) struct Connector(pub(crate) ExchangeId);
+/// Reads from the log of an exchange's connector how the line is doing, and which orders a person has to call about.
+pub(crate) struct Connector {
+    pub(crate) exchange: ExchangeId,
+    pub(crate) intake: Arc<Intake>,
+}
 
 #[async_trait]
 impl Handler for Tracking {
@@ -303,10 +307,30 @@ fn is_over(leg: &freeze::Leg) -> bool {
 impl Handler for Connector {
     async fn handle(&self, tx: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
         match entry.kind.as_str() {
-            "receipt" | "event" => Ok(db::outcome::answered(tx, self.0.as_str(), entry.time).await?),
-            "unavailable" => Ok(db::outcome::failed(tx, self.0.as_str(), entry.time).await?),
+            "receipt" | "event" => Ok(db::outcome::answered(tx, self.exchange.as_str(), entry.time).await?),
+            "unavailable" => Ok(db::outcome::failed(tx, self.exchange.as_str(), entry.time).await?),
+            "overdue" => self.overdue(tx, connector::OrderOverdue::decode(entry.payload.as_slice())?, entry.time).await,
             _ => Ok(()),
         }
+    }
+}
+
+impl Connector {
+    /// An order has no answer for too long. A connector is believed about its own exchange only.
+    async fn overdue(
+        &self,
+        tx: &mut PgConnection,
+        overdue: connector::OrderOverdue,
+        time: Moment,
+    ) -> Result<(), HandleError> {
+        let Ok(leg) = overdue.leg_id.parse::<LegId>() else { return Ok(()) };
+        let Some(id) = db::outcome::request_of_leg(tx, leg).await? else { return Ok(()) };
+        let Some(unit) = db::unit_of(tx, id).await? else { return Ok(()) };
+        if overdue.exchange == self.exchange.as_str() {
+            self.intake.tell(tx, id, &unit, Update::Overdue(overdue), time).await?;
+            db::outcome::failed(tx, self.exchange.as_str(), time).await?;
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Intake on a real database, followed logs included: calls are made to the service as the layers in front hand them on.
 
+mod ahead;
 mod followed;
 mod granted;
 mod lives;

@@ -76,7 +76,8 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
     for exchange in registry.exchanges().map(|exchange| &exchange.id) {
         let name = format!("connector/{exchange}");
         let source = logs::connector(boot.peer(&format!("connector-{exchange}"))?);
-        assembly.follow(&name, source, registry.log_verifier(&name), follow::Connector(exchange.clone()))?;
+        let handler = follow::Connector { exchange: exchange.clone(), intake: Arc::clone(&intake) };
+        assembly.follow(&name, source, registry.log_verifier(&name), handler)?;
     }
 
     let bell = watch::Sender::new(0u64);

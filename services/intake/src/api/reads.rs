@@ -1,11 +1,12 @@
 //! Reads: each states its purpose, is within the unit, and is recorded before it is answered.
 
-use haetae_core::{Moment, Reason, RequestId, Violations, WatchId};
+use haetae_core::{ExchangeId, LegId, Moment, Reason, RequestId, Violations, WatchId};
 use haetae_ledger::{Expected, NewEntry};
 use haetae_mesh::explain;
 use haetae_service::{refuse, refuse_all};
 use haetae_wire::{
     convert::{duration, timestamp},
+    exchange::v1::{Envelope, Order, SignedOrder},
     freeze::v1 as freeze,
     intake::v1,
     read,
@@ -14,7 +15,7 @@ use haetae_wire::{
 use prost::Message;
 use tonic::{Code, Request, Response, Status};
 
-use super::{AGAIN, Api, caller::Caller, now, page};
+use super::{AGAIN, Api, ahead, caller::Caller, now, page};
 use crate::{
     approval::State,
     commands::Fault,
@@ -87,12 +88,12 @@ impl Api {
         request.ok_or(Fault::Refused(Reason::NotFound))
     }
 
-    /// The request whose watch the caller may see.
-    async fn visible_watch(&self, caller: &Caller, watch: WatchId) -> Result<(), Fault> {
+    /// The request that started a watch, where the caller may see it.
+    async fn visible_watch(&self, caller: &Caller, watch: WatchId) -> Result<request::Request, Fault> {
         let mut connection = self.intake.log.pool().acquire().await?;
         let id = db::request_of_watch(&mut connection, watch).await?;
         drop(connection);
-        self.visible(caller, id.ok_or(Fault::Refused(Reason::NotFound))?).await.map(drop)
+        self.visible(caller, id.ok_or(Fault::Refused(Reason::NotFound))?).await
     }
 
     pub(super) async fn read_request(
@@ -151,12 +152,15 @@ impl Api {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
         let id: RequestId = one("request_id", &message.request_id, &message.purpose)?;
-        self.visible(&caller, id).await?;
+        let asked = self.visible(&caller, id).await?;
         let reading = Reading { method: "GetConfirmation", resource: id.to_string(), purpose: &message.purpose };
         self.record(&caller, reading, now()).await?;
         let question = tracking::GetConfirmationRequest { request_id: id.to_string() };
-        let answer = self.tracking.clone().get_confirmation(question).await.map_err(from_peer)?;
-        Ok(Response::new(v1::GetConfirmationResponse { confirmation: answer.into_inner().confirmation }))
+        let confirmation = match known(self.tracking.clone().get_confirmation(question).await)? {
+            Some(answer) => answer.confirmation,
+            None => Some(ahead::confirmation(&asked).ok_or_else(|| refuse(Reason::NotFound))?),
+        };
+        Ok(Response::new(v1::GetConfirmationResponse { confirmation }))
     }
 
     pub(super) async fn read_watch(
@@ -166,12 +170,15 @@ impl Api {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
         let watch: WatchId = one("watch_id", &message.watch_id, &message.purpose)?;
-        self.visible_watch(&caller, watch).await?;
+        let asked = self.visible_watch(&caller, watch).await?;
         let reading = Reading { method: "GetWatch", resource: watch.to_string(), purpose: &message.purpose };
         self.record(&caller, reading, now()).await?;
         let question = tracking::GetWatchRequest { watch_id: watch.to_string() };
-        let answer = self.tracking.clone().get_watch(question).await.map_err(from_peer)?;
-        Ok(Response::new(v1::GetWatchResponse { watch: answer.into_inner().watch }))
+        let watch = match known(self.tracking.clone().get_watch(question).await)? {
+            Some(answer) => answer.watch,
+            None => Some(ahead::watch(&asked, watch).ok_or_else(|| refuse(Reason::NotFound))?),
+        };
+        Ok(Response::new(v1::GetWatchResponse { watch }))
     }
 
     pub(super) async fn read_trail(
@@ -189,7 +196,8 @@ impl Api {
             page_size: message.page_size,
             page_token: message.page_token,
         };
-        let answer = self.tracking.clone().list_trail(question).await.map_err(from_peer)?.into_inner();
+        // A watch that is not taken up yet has found nothing.
+        let answer = known(self.tracking.clone().list_trail(question).await)?.unwrap_or_default();
         Ok(Response::new(v1::ListTrailResponse { items: answer.items, next_page_token: answer.next_page_token }))
     }
 
@@ -210,6 +218,30 @@ impl Api {
         };
         let answer = self.freeze.clone().list_legs(question).await.map_err(from_peer)?.into_inner();
         Ok(Response::new(v1::ListLegsResponse { legs: answer.legs, next_page_token: answer.next_page_token }))
+    }
+
+    pub(super) async fn read_signed_order(
+        &self,
+        request: Request<v1::GetSignedOrderRequest>,
+    ) -> Result<Response<v1::GetSignedOrderResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let leg: LegId = one("leg_id", &message.leg_id, &message.purpose)?;
+        let mut connection = self.intake.log.pool().acquire().await.map_err(Fault::from)?;
+        let frozen_by = db::outcome::request_of_leg(&mut connection, leg).await.map_err(Fault::from)?;
+        drop(connection);
+        self.visible(&caller, frozen_by.ok_or(Fault::Refused(Reason::NotFound))?).await?;
+        let reading = Reading { method: "GetSignedOrder", resource: leg.to_string(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        let question = freeze::GetSignedOrderRequest { leg_id: leg.to_string() };
+        let order = self.freeze.clone().get_signed_order(question).await.map_err(from_peer)?.into_inner().order;
+        let recipient = order.as_ref().and_then(recipient);
+        let exchange = recipient.and_then(|recipient| self.intake.registry.exchange(&recipient));
+        Ok(Response::new(v1::GetSignedOrderResponse {
+            order,
+            display_name: exchange.map(|exchange| exchange.display_name.clone()).unwrap_or_default(),
+            hotline: exchange.and_then(|exchange| exchange.hotline.clone()),
+        }))
     }
 
     pub(super) async fn read_exchanges(
@@ -236,6 +268,21 @@ impl Api {
             }
         });
         Ok(Response::new(v1::ListExchangesResponse { exchanges: exchanges.collect() }))
+    }
+}
+
+/// Whom an order of freeze's is for. Who acts on the order verifies it.
+fn recipient(order: &SignedOrder) -> Option<ExchangeId> {
+    let envelope = Envelope::decode(order.envelope.as_slice()).ok()?;
+    Order::decode(envelope.payload.as_slice()).ok()?.recipient.parse().ok()
+}
+
+/// A peer's answer; none where it knows nothing of what is asked about, since it has not read of it yet.
+fn known<T>(answer: Result<Response<T>, Status>) -> Result<Option<T>, Status> {
+    match answer {
+        Ok(answer) => Ok(Some(answer.into_inner())),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(from_peer(status)),
     }
 }
 

@@ -64,6 +64,13 @@ pub(crate) async fn legs_of(tx: &mut PgConnection, request: RequestId) -> Result
     Ok(rows.into_iter().map(|(id, over)| (LegId(id), over)).collect())
 }
 
+/// The request that a leg rests on.
+pub(crate) async fn request_of_leg(tx: &mut PgConnection, leg: LegId) -> Result<Option<RequestId>> {
+    let id: Option<Uuid> =
+        sqlx::query_scalar("select request_id from leg where id = $1").bind(leg.0).fetch_optional(tx).await?;
+    Ok(id.map(RequestId))
+}
+
 /// The releases under way of what a request froze.
 pub(crate) async fn releases_of(tx: &mut PgConnection, request: RequestId) -> Result<Vec<RequestId>> {
     let ids: Vec<Uuid> = sqlx::query_scalar(

@@ -204,7 +204,7 @@ async fn brakes_take_effect_when_freeze_says_so() {
 #[tokio::test]
 async fn an_exchange_is_reachable_while_its_last_answer_is_newer_than_its_last_failure() {
     let scene = Scene::new().await;
-    scene.follow(follow::Connector("upbit".parse().unwrap()));
+    scene.follow(follow::Connector { exchange: "upbit".parse().unwrap(), intake: scene.intake.clone() });
     let upbit = async || {
         let list = v1::ListExchangesRequest { purpose: "test".to_owned() };
         let list = scene.api.list_exchanges(JI_WOO.calls(list)).await.unwrap().into_inner().exchanges;
@@ -232,4 +232,35 @@ async fn an_exchange_is_reachable_while_its_last_answer_is_newer_than_its_last_f
     scene.says("event", &connector::EventReceived::default()).await;
     becomes(true).await;
     assert!(upbit().await.confirm_within.is_some());
+}
+
+#[tokio::test]
+async fn an_order_that_an_exchange_does_not_answer_is_told_to_those_who_follow() {
+    let scene = Scene::new().await;
+    scene.follow(follow::Connector { exchange: "upbit".parse().unwrap(), intake: scene.intake.clone() });
+    let frozen = scene.granted(freeze()).await.request_id;
+    let known = scene.told_of_leg(&frozen).await;
+    let overdue = |exchange: &str, leg: &str, reminders| connector::OrderOverdue {
+        exchange: exchange.to_owned(),
+        leg_id: leg.to_owned(),
+        revision: 1,
+        reminders,
+        ..connector::OrderOverdue::default()
+    };
+    scene.says("overdue", &overdue("bithumb", &known, 0)).await;
+    scene.says("overdue", &overdue("upbit", &uuid::Uuid::new_v4().to_string(), 0)).await;
+    scene.says("overdue", &overdue("upbit", &known, 1)).await;
+
+    let purpose = "test".to_owned();
+    let request = v1::FollowUpdatesRequest { request_id: frozen.clone(), purpose, ..Default::default() };
+    let mut updates = scene.api.follow_updates(JI_WOO.calls(request)).await.unwrap().into_inner();
+    let told = async {
+        loop {
+            if let Some(Update::Overdue(overdue)) = updates.next().await.unwrap().unwrap().update {
+                break overdue;
+            }
+        }
+    };
+    let told = tokio::time::timeout(std::time::Duration::from_secs(10), told).await.unwrap();
+    assert_eq!(told, overdue("upbit", &known, 1), "only of its own exchange, only about legs that are known");
 }

@@ -95,8 +95,13 @@ pub(super) fn rules() -> LegalRules {
 
 impl Scene {
     pub(super) async fn new() -> Self {
+        Self::among(nobody("tracking"), nobody("freeze")).await
+    }
+
+    pub(super) async fn among(tracking: Peer, freeze: Peer) -> Self {
         let own = TestDb::prepared(b"intake 1", async |pool| {
             haetae_ledger::migrate(&pool).await?;
+    /// Its peers are down.
             Ok(db::MIGRATOR.run(&pool).await?)
         });
         let own = own.await.unwrap();
@@ -120,7 +125,6 @@ impl Scene {
             registry,
             key,
         });
-        let (tracking, freeze) = (nobody("tracking"), nobody("freeze"));
         let api = Api::new(Arc::clone(&intake), tracking, freeze, watch::Sender::new(0));
         Self { api, intake, other, other_key, cancel: CancellationToken::new(), _databases: [own, theirs] }
     }
@@ -237,6 +241,20 @@ impl Scene {
         };
         let Ok(found) = tokio::time::timeout(Duration::from_secs(10), wait).await else {
             panic!("not {state:?} but {:?}", self.get(request).await.state());
+    /// Freeze has told of some leg of this request.
+    pub(super) async fn told_of_leg(&self, request: &str) -> String {
+        let leg = Uuid::new_v4().to_string();
+        self.leg(request, &leg).await;
+        leg
+    }
+
+    /// Freeze has told of this leg.
+    pub(super) async fn leg(&self, request: &str, leg: &str) {
+        let mut connection = self.intake.log.pool().acquire().await.unwrap();
+        let (leg, request) = (leg.parse().unwrap(), request.parse().unwrap());
+        db::outcome::put_leg(&mut connection, leg, request, false).await.unwrap();
+    }
+
         };
         found
     }
@@ -253,7 +271,7 @@ pub(super) fn registry(key: &SigningKey) -> Registry {
         text += &format!(
             "[[exchange]]\nid = \"{exchange}\"\ndisplay_name = \"{exchange}\"\nendpoints = [\"https://{exchange}.test\"]\n\
              server_name = \"{exchange}.test\"\nca = \"ca.pem\"\nconfirm_within = \"500ms\"\nfreeze_within = \"2s\"\n\
-             chains = [\"{chain}\"]\n[[exchange.key]]\npublic_key = '''\n{key}'''\n"
+             chains = [\"{chain}\"]\nhotline = {{ name = \"desk\", phone = \"+82\" }}\n[[exchange.key]]\npublic_key = '''\n{key}'''\n"
         );
     }
     Registry::parse(&text, Path::new("/")).unwrap()
