@@ -18,7 +18,7 @@ Environment: HAETAE_PROFILE (as --profile), HAETAE_TOKEN (the person's token, un
 With --json every command prints one JSON document, streams one object a line, errors one object on standard error;
 fields are named as in the contracts, amounts are strings, times RFC 3339.";
 
-/// Confirm who holds an address, follow stolen money, have it frozen, and check the logs.
+/// Confirm who holds an address, follow stolen money, have it frozen, check the logs, and keep the mesh running.
 #[derive(Debug, Parser)]
 #[command(name = "haetae", version, after_help = AFTER, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -68,6 +68,16 @@ pub(crate) enum Command {
     Halt(Brake),
     /// Let orders go out again. Needs a second person.
     Resume(Brake),
+    /// How the mesh stands, in one table: replicas, logs, followers, chains, lines to exchanges, halts. For operators.
+    Status(Status),
+    /// Entries that a service could not handle, and trying them again. For operators.
+    #[command(subcommand)]
+    Parked(ParkedCommand),
+    /// Have a replica finish its work and end; whatever runs it starts another. For operators.
+    Drain(Drain),
+    /// Check an order that came on paper or in a file.
+    #[command(subcommand)]
+    Order(OrderCommand),
     /// The exchanges in the mesh.
     #[command(subcommand)]
     Exchange(ExchangeCommand),
@@ -202,6 +212,26 @@ pub(crate) enum FreezeCommand {
         /// The request that froze.
         request_id: Uuid,
     },
+    /// Print a leg's signed order as a page, to be handed to an exchange that does not answer.
+    Order {
+        /// The leg.
+        leg_id: Uuid,
+        /// Write the page here instead of printing it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrderCommand {
+    /// Check a page that `haetae freeze order` printed, without any network: signatures, authorisation, proof, words.
+    Verify {
+        /// The page.
+        file: PathBuf,
+        /// The registry with the pinned keys; the profile's unless given. With it, no profile is needed.
+        #[arg(long, value_name = "FILE")]
+        registry: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -236,6 +266,56 @@ pub(crate) enum Scope {
         /// The case number.
         number: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Every follower and every queue, not only those that are behind or hold something.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// End with 1 where something needs a person.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ParkedCommand {
+    /// List what is parked and why.
+    List {
+        /// One service, such as freeze or connector/upbit; all unless given.
+        #[arg(long, value_name = "NAME")]
+        service: Option<String>,
+    },
+    /// Have a parked entry tried again, and what waits behind it, in order. Mend the cause first.
+    Retry(Retry),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    /// The service that parked it, as listed.
+    pub(crate) service: String,
+    /// The entry's id, as listed, such as tracking@57.
+    pub(crate) id: String,
+    /// How long to wait for what becomes of it; every look is recorded.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "15s")]
+    pub(crate) wait: Duration,
+    /// The id of an earlier attempt of this call, to repeat it.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) request_id: Option<Uuid>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// The service, such as intake or connector/upbit.
+    pub(crate) service: String,
+    /// Its replica, as `haetae status` names it.
+    pub(crate) replica: String,
+    /// How long to wait until it is gone; every look is recorded.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "40s")]
+    pub(crate) wait: Duration,
+    /// The id of an earlier attempt of this call, to repeat it.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) request_id: Option<Uuid>,
 }
 
 #[derive(Debug, Subcommand)]

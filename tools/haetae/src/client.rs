@@ -1,5 +1,7 @@
 //! The line to intake: with the system's certificate, the person's token and the purpose of reading.
 
+mod operations;
+
 use std::time::Duration;
 
 use haetae_mesh::Peer;
@@ -14,6 +16,7 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
 };
 
+pub(crate) use self::operations::Operations;
 use crate::{failure::Failure, profile::Profile};
 
 /// What the services give at most in one page.
@@ -46,16 +49,9 @@ impl Intake {
         purpose: Option<String>,
         timeout: Option<Duration>,
     ) -> Result<Self, Failure> {
-        let token = profile.token(person, std::env::var("HAETAE_TOKEN").ok())?;
-        let mut config = profile.intake()?;
-        if let Some(timeout) = timeout {
-            config.deadline_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
-        }
-        let endpoints = config.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let peer = Peer::connect("intake", &config)
-            .map_err(|error| Failure::usage(format!("cannot call intake at {endpoints}: {error:#}")))?;
-        let purpose = purpose.or_else(|| profile.purpose.clone()).filter(|purpose| !purpose.trim().is_empty());
-        Ok(Self { client: IntakeServiceClient::with_interceptor(peer, Bearer(token)), purpose })
+        let (peer, bearer) = line(profile, person, timeout)?;
+        let purpose = stated(purpose, profile);
+        Ok(Self { client: IntakeServiceClient::with_interceptor(peer, bearer), purpose })
     }
 
     /// Why things are read. Ask before changing anything whose outcome is to be read.
@@ -189,10 +185,33 @@ impl Intake {
         }
     }
 
+    pub(crate) async fn signed_order(&mut self, leg_id: String) -> Result<v1::GetSignedOrderResponse, Failure> {
+        let asked = v1::GetSignedOrderRequest { leg_id, purpose: self.purpose()? };
+        Ok(self.client.get_signed_order(asked).await?.into_inner())
+    }
+
     pub(crate) async fn exchanges(&mut self) -> Result<Vec<v1::Exchange>, Failure> {
         let asked = v1::ListExchangesRequest { purpose: self.purpose()? };
         Ok(self.client.list_exchanges(asked).await?.into_inner().exchanges)
     }
+}
+
+/// The line to intake, and who speaks on it.
+fn line(profile: &Profile, person: Option<&str>, timeout: Option<Duration>) -> Result<(Peer, Bearer), Failure> {
+    let token = profile.token(person, std::env::var("HAETAE_TOKEN").ok())?;
+    let mut config = profile.intake()?;
+    if let Some(timeout) = timeout {
+        config.deadline_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+    }
+    let endpoints = config.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let peer = Peer::connect("intake", &config)
+        .map_err(|error| Failure::usage(format!("cannot call intake at {endpoints}: {error:#}")))?;
+    Ok((peer, Bearer(token)))
+}
+
+/// The purpose given, else the profile's.
+fn stated(purpose: Option<String>, profile: &Profile) -> Option<String> {
+    purpose.or_else(|| profile.purpose.clone()).filter(|purpose| !purpose.trim().is_empty())
 }
 
 fn whole<T>(part: Option<T>) -> Result<T, Failure> {

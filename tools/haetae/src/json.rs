@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use anyhow::Context;
-use haetae_wire::{freeze::v1 as freeze, intake::v1 as intake, tracking::v1 as tracking};
+use haetae_wire::{freeze::v1 as freeze, intake::v1 as intake, operations::v1 as operations, tracking::v1 as tracking};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde_json::Value;
@@ -31,11 +31,17 @@ contracts! {
         intake::ListExchangesResponse = "ListExchangesResponse",
         intake::ListTrailResponse = "ListTrailResponse",
         intake::ListLegsResponse = "ListLegsResponse",
+        intake::GetSignedOrderResponse = "GetSignedOrderResponse",
         intake::FollowUpdatesResponse = "FollowUpdatesResponse";
     "haetae.tracking.v1":
         tracking::Confirmation = "Confirmation",
         tracking::Watch = "Watch";
     "haetae.freeze.v1": freeze::Leg = "Leg";
+    "haetae.operations.v1":
+        operations::GetMeshStatusResponse = "GetMeshStatusResponse",
+        operations::ListParkedResponse = "ListParkedResponse",
+        operations::ParkedEntry = "ParkedEntry",
+        operations::Replica = "Replica";
 }
 
 /// A message as JSON. Fields without a value are there too, so that programs find them; absent messages are not.
@@ -83,6 +89,7 @@ mod tests {
                     "wallets_searched": [],
                     "wallet_role": "WALLET_ROLE_CUSTOMER_DEPOSIT",
                     "statement": "AQID",
+                    "order": "",
                 }],
             })
         );
@@ -107,9 +114,14 @@ mod tests {
         described::<intake::ListExchangesResponse>();
         described::<intake::ListTrailResponse>();
         described::<intake::ListLegsResponse>();
+        described::<intake::GetSignedOrderResponse>();
         described::<intake::FollowUpdatesResponse>();
         described::<tracking::Confirmation>();
         described::<tracking::Watch>();
         described::<freeze::Leg>();
+        described::<operations::GetMeshStatusResponse>();
+        described::<operations::ListParkedResponse>();
+        described::<operations::ParkedEntry>();
+        described::<operations::Replica>();
     }
 }

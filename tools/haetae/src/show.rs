@@ -166,6 +166,14 @@ pub(crate) fn between(from: Option<&Timestamp>, to: Option<&Timestamp>) -> Optio
     Some(humantime::format_duration(whole).to_string())
 }
 
+/// The time from one moment to another in its two largest units, such as `3h 2m`; none where they are not known.
+pub(crate) fn elapsed(from: Option<&Timestamp>, to: Option<&Timestamp>) -> Option<String> {
+    // Clocks of two machines differ a little.
+    let seconds = (moment(to?)? - moment(from?)?).whole_seconds().max(0).unsigned_abs();
+    let whole = humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string();
+    Some(whole.split(' ').take(2).collect::<Vec<_>>().join(" "))
+}
+
 /// A length of time.
 pub(crate) fn duration(duration: Option<&prost_types::Duration>) -> String {
     duration

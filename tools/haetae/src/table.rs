@@ -1,6 +1,6 @@
 //! Tables for people: one line per thing, cells in tones, no cell cut or wrapped, so that what is copied is whole.
 
-use comfy_table::{Cell, ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, ContentArrangement, Table, TableComponent, presets::UTF8_HORIZONTAL_ONLY};
 
 use crate::show::{Look, Tone};
 
@@ -22,6 +22,14 @@ impl Rows {
         }
         table.set_header(columns);
         Self { table, colour: look.colour }
+    }
+
+    /// A table of many short rows, without lines between them.
+    pub(crate) fn dense(look: &Look, columns: &[&str]) -> Self {
+        let mut rows = Self::new(look, columns);
+        rows.table.remove_style(TableComponent::HorizontalLines);
+        rows.table.remove_style(TableComponent::MiddleIntersections);
+        rows
     }
 
     /// One more row: a text and its tone per column.

@@ -2,19 +2,26 @@
 
 mod brake;
 mod confirm;
+mod drain;
 mod exchange;
 mod freeze;
 mod log;
+mod order;
+mod parked;
 mod request;
+mod status;
 mod updates;
 mod watch;
 
-use haetae_wire::intake::v1::{Request, RequestContent};
+use haetae_wire::{
+    intake::v1::{Request, RequestContent},
+    registry::Registry,
+};
 use uuid::Uuid;
 
 use crate::{
-    args::{Cli, Command, Common, ProfileCommand, RequestCommand},
-    client::Intake,
+    args::{Cli, Command, Common, OrderCommand, ProfileCommand, RequestCommand},
+    client::{Intake, Operations},
     content,
     failure::Failure,
     out::Out,
@@ -34,6 +41,11 @@ impl Desk {
         let common = &self.common;
         Intake::open(&self.profile, common.person.as_deref(), common.purpose.clone(), common.timeout)
     }
+
+    fn operations(&self) -> Result<Operations, Failure> {
+        let common = &self.common;
+        Operations::open(&self.profile, common.person.as_deref(), common.purpose.clone(), common.timeout)
+    }
 }
 
 /// Does what the command line says.
@@ -43,6 +55,10 @@ pub(crate) async fn run(cli: Cli, colour: bool) -> Result<(), Failure> {
         Command::Profile(ProfileCommand::Example) => return example(cli.common.json, profile::EXAMPLE),
         Command::Request(RequestCommand::Example { kind }) => return example(cli.common.json, content::example(kind)),
         _ => {}
+    }
+    if let Command::Order(OrderCommand::Verify { file, registry: Some(registry) }) = &cli.command {
+        let registry = Registry::load(registry).map_err(|error| Failure::usage(error.to_string()))?;
+        return order::verify(&Out::new(cli.common.json, Look { colour, ..Look::default() }), file, &registry);
     }
     let profile = Profile::load(cli.common.profile.as_deref())?;
     let out = Out::new(cli.common.json, Look { colour, assets: profile.asset.clone() });
@@ -54,7 +70,14 @@ pub(crate) async fn run(cli: Cli, colour: bool) -> Result<(), Failure> {
         Command::Freeze(command) => freeze::run(&desk, command).await,
         Command::Halt(args) => brake::halt(&desk, args).await,
         Command::Resume(args) => brake::resume(&desk, args).await,
+        Command::Order(OrderCommand::Verify { file, .. }) => {
+            let registry = desk.profile.registry()?.ok_or_else(order::no_registry)?;
+            order::verify(&desk.out, &file, &registry)
+        }
         Command::Exchange(command) => exchange::run(&desk, command).await,
+        Command::Status(args) => status::run(&desk, args).await,
+        Command::Parked(command) => parked::run(&desk, command).await,
+        Command::Drain(args) => drain::run(&desk, args).await,
         Command::Log(command) => log::run(&desk, command).await,
         Command::Profile(ProfileCommand::Example) => Ok(()),
     }

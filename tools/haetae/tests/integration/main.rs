@@ -5,6 +5,8 @@
 mod audit;
 mod confirm;
 mod intake;
+mod operations;
+mod orders;
 mod refusals;
 mod usage;
 mod world;
