@@ -177,8 +177,6 @@ pub(crate) async fn settle(
     Ok(settled.rows_affected() == 1)
 }
 
-/// Notes that the exchange answered something.
-pub(crate) async fn answered_at(tx: &mut PgConnection, now: Moment) -> sqlx::Result<()> {
 /// Removes up to `limit` orders that were settled by `by`, of legs of which nothing is due any more: what is due keeps
 /// its leg's earlier orders. Returns how many.
 pub(crate) async fn forget(pool: &PgPool, by: Moment, limit: i64) -> sqlx::Result<u64> {
@@ -206,6 +204,8 @@ pub(crate) async fn note_settled(pool: &PgPool, now: Moment) -> sqlx::Result<()>
     Ok(())
 }
 
+/// Notes that the exchange answered something.
+pub(crate) async fn answered_at(tx: &mut PgConnection, now: Moment) -> sqlx::Result<()> {
     sqlx::query("update line set last_answer = greatest(last_answer, $1)").bind(now).execute(tx).await?;
     Ok(())
 }
@@ -218,10 +218,10 @@ pub(crate) struct Waiting {
     /// Since when the oldest freeze or release waits of which nothing was said yet; freezes that a halt holds back are
     /// not missing an answer.
     pub(crate) order: Option<Moment>,
-}
-
     /// When the next freeze or release is to be reminded of.
     pub(crate) reminder: Option<Moment>,
+}
+
 /// Looks for what there may be something to say about.
 pub(crate) async fn waiting(pool: &PgPool) -> sqlx::Result<Waiting> {
     sqlx::query_as(
@@ -394,10 +394,10 @@ pub(crate) struct LineStatus {
     pub(crate) oldest_freeze: Option<Moment>,
     /// When the oldest release among them was taken in.
     pub(crate) oldest_release: Option<Moment>,
-}
-
     /// Freezes and releases among them of which the log says that they are overdue.
     pub(crate) overdue: i64,
+}
+
 /// Reads how the line is doing.
 pub(crate) async fn status(pool: &PgPool) -> sqlx::Result<LineStatus> {
     sqlx::query_as(

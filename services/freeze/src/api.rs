@@ -51,7 +51,6 @@ impl FreezeService for Api {
         Ok(Response::new(ListLegsResponse { legs: legs.iter().map(facts::leg_message).collect(), next_page_token }))
     }
 
-    async fn list_halts(&self, _: Request<ListHaltsRequest>) -> Result<Response<ListHaltsResponse>, Status> {
     async fn get_signed_order(
         &self,
         request: Request<GetSignedOrderRequest>,
@@ -82,6 +81,7 @@ impl FreezeService for Api {
         Ok(Response::new(GetSignedOrderResponse { order: Some(order) }))
     }
 
+    async fn list_halts(&self, _: Request<ListHaltsRequest>) -> Result<Response<ListHaltsResponse>, Status> {
         let mut conn = self.log.pool().acquire().await.map_err(unavailable)?;
         let brake = db::brake(&mut conn).await.map_err(unavailable)?;
         Ok(Response::new(ListHaltsResponse { halts: brake.halts().iter().map(in_force).collect() }))

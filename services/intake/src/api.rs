@@ -297,13 +297,6 @@ impl IntakeService for Api {
         self.read_legs(request).await
     }
 
-    async fn list_exchanges(
-        &self,
-        request: Request<v1::ListExchangesRequest>,
-    ) -> Result<Response<v1::ListExchangesResponse>, Status> {
-        self.read_exchanges(request).await
-    }
-}
     async fn get_signed_order(
         &self,
         request: Request<v1::GetSignedOrderRequest>,
@@ -311,3 +304,10 @@ impl IntakeService for Api {
         self.read_signed_order(request).await
     }
 
+    async fn list_exchanges(
+        &self,
+        request: Request<v1::ListExchangesRequest>,
+    ) -> Result<Response<v1::ListExchangesResponse>, Status> {
+        self.read_exchanges(request).await
+    }
+}

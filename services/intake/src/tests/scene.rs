@@ -94,6 +94,7 @@ pub(super) fn rules() -> LegalRules {
 }
 
 impl Scene {
+    /// Its peers are down.
     pub(super) async fn new() -> Self {
         Self::among(nobody("tracking"), nobody("freeze")).await
     }
@@ -101,7 +102,6 @@ impl Scene {
     pub(super) async fn among(tracking: Peer, freeze: Peer) -> Self {
         let own = TestDb::prepared(b"intake 1", async |pool| {
             haetae_ledger::migrate(&pool).await?;
-    /// Its peers are down.
             Ok(db::MIGRATOR.run(&pool).await?)
         });
         let own = own.await.unwrap();
@@ -228,19 +228,6 @@ impl Scene {
         self.other.seal_once().await.unwrap();
     }
 
-    /// Waits until a request is in a state.
-    pub(super) async fn until(&self, request: &str, state: v1::RequestState) -> v1::Request {
-        let wait = async {
-            loop {
-                let found = self.get(request).await;
-                if found.state() == state {
-                    return found;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let Ok(found) = tokio::time::timeout(Duration::from_secs(10), wait).await else {
-            panic!("not {state:?} but {:?}", self.get(request).await.state());
     /// Freeze has told of some leg of this request.
     pub(super) async fn told_of_leg(&self, request: &str) -> String {
         let leg = Uuid::new_v4().to_string();
@@ -255,6 +242,19 @@ impl Scene {
         db::outcome::put_leg(&mut connection, leg, request, false).await.unwrap();
     }
 
+    /// Waits until a request is in a state.
+    pub(super) async fn until(&self, request: &str, state: v1::RequestState) -> v1::Request {
+        let wait = async {
+            loop {
+                let found = self.get(request).await;
+                if found.state() == state {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let Ok(found) = tokio::time::timeout(Duration::from_secs(10), wait).await else {
+            panic!("not {state:?} but {:?}", self.get(request).await.state());
         };
         found
     }
