@@ -266,7 +266,6 @@ impl<'a> Play<'a> {
         ensure!(!request.watch_id.is_empty(), "an approved watch has no id");
         until("the watch is active", PATIENCE, async || match self.investigator.watch(&request.watch_id).await {
             Ok(watch) => Ok((watch.state() == WatchState::Active).then_some(())),
-            Err(status) if status.code() == Code::NotFound => Ok(None),
             Err(status) => Err(status.into()),
         })
         .await?;
@@ -529,12 +528,11 @@ impl<'a> Play<'a> {
     }
 }
 
-/// A service that was just killed is not there for a moment, and one that has yet to read of a request does not know of
-/// it; neither is a fault of the case.
+/// A service that was just killed is not there for a moment; that is no fault of the case.
 fn unless_unavailable<T>(answer: Result<T, tonic::Status>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::NotFound) => Ok(None),
+        Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => Ok(None),
         Err(status) => Err(status.into()),
     }
 }

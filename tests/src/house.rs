@@ -283,6 +283,7 @@ impl House {
                     "confirm_within": "2s",
                     "freeze_within": "2s",
                     "chains": [CHAIN],
+                    "hotline": { "name": format!("{name} rehearsal desk"), "phone": "+82-2-0000-0000" },
                     "key": [{ "public_key": public(exchange)? }],
                 }))
             })
