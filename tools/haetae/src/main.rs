@@ -7,6 +7,7 @@ mod content;
 mod failure;
 mod json;
 mod out;
+mod page;
 mod profile;
 mod show;
 mod statement;

@@ -2,11 +2,12 @@
 
 use haetae_core::{Confirmation, ConfirmationAnswer, EventContent, ExchangeId, LegReport};
 use haetae_wire::{
-    exchange::v1::WalletRole,
+    exchange::v1::{Envelope, Order, Target, WalletRole, order::Desired},
     keys::Keyring,
-    signed::{StatementFault, open_event, open_receipt},
+    signed::{StatementFault, open_event, open_receipt, order_identity},
     tracking::v1::{Answer, ConfirmationLine},
 };
+use prost::Message;
 
 /// What became of checking a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +34,9 @@ impl Checked {
     }
 }
 
-/// Checks a line against the exchange's pinned keys.
-///
-/// A statement binds exchange, leg and order, not the address itself: that the order asked about this address is what
-/// the mesh's log proves.
-pub(crate) fn check(line: &ConfirmationLine, keys: Option<&Keyring>) -> Checked {
+/// Checks a line against the exchange's pinned keys: that it says what the exchange signed, about the address in
+/// question. A statement names the order that it answers by SHA-256; the order comes with the line and names the address.
+pub(crate) fn check(line: &ConfirmationLine, about: Option<&Target>, keys: Option<&Keyring>) -> Checked {
     let claims_one = matches!(line.answer(), Answer::Held | Answer::NotHeld | Answer::Unknown | Answer::Refused);
     if line.statement.is_empty() {
         return match claims_one {
@@ -52,7 +51,7 @@ pub(crate) fn check(line: &ConfirmationLine, keys: Option<&Keyring>) -> Checked 
     match report(&line.statement, keys, &exchange) {
         Err(fault) => Checked::Refuted(fault.to_string()),
         Ok(None) => Checked::Refuted("the statement is not about an order".into()),
-        Ok(Some(report)) => match contradiction(line, &report) {
+        Ok(Some(report)) => match contradiction(line, &report).or_else(|| other_question(line, about, &report)) {
             None => Checked::Verified,
             Some(what) => Checked::Refuted(what.to_owned()),
         },
@@ -97,13 +96,32 @@ fn contradiction(line: &ConfirmationLine, report: &LegReport) -> Option<&'static
     (stated == Answer::Held && signed_role != line.wallet_role()).then_some("the exchange signed another wallet role")
 }
 
+/// How the statement answers something else than whether this exchange holds this address.
+fn other_question(line: &ConfirmationLine, about: Option<&Target>, report: &LegReport) -> Option<&'static str> {
+    if line.order.is_empty() {
+        return Some("the question that it answers did not come with it");
+    }
+    if order_identity(&line.order) != report.order_sha256 {
+        return Some("the exchange signed an answer to another question");
+    }
+    // The exchange has signed which bytes it answers, so they need no other signature here.
+    let order = Envelope::decode(line.order.as_slice()).and_then(|envelope| Order::decode(envelope.payload.as_slice()));
+    let Ok(order) = order else { return Some("the question that it answers cannot be read") };
+    let asks = matches!(order.desired, Some(Desired::ConfirmAddress(_)));
+    if !asks || order.leg_id != report.leg.to_string() || order.recipient != line.exchange {
+        return Some("the exchange did not answer whether it holds an address");
+    }
+    let same = about.is_some() && order.target.as_ref() == about && line.target.as_ref() == about;
+    (!same).then_some("the exchange answered about another address")
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, num::NonZeroU32};
 
     use haetae_core::{LegId, LegState, Moment, Receipt, Refusal, RefusalReason, WalletRole as Role};
     use haetae_seal::dsse::{Algorithm, SigningKey};
-    use haetae_wire::{keys::Purpose, signed::sign_receipt};
+    use haetae_wire::{exchange::v1::ConfirmAddress, keys::Purpose, signed::sign_receipt};
 
     use super::*;
 
@@ -117,6 +135,23 @@ mod tests {
         keys
     }
 
+    fn about() -> Target {
+        Target { account: "eip155:1:0xA".into(), memo: String::new() }
+    }
+
+    /// The question as it was asked: who signed it does not matter here.
+    fn question() -> Vec<u8> {
+        let order = Order {
+            recipient: "upbit".into(),
+            leg_id: LegId(uuid::Uuid::from_u128(1)).to_string(),
+            revision: 1,
+            target: Some(about()),
+            desired: Some(Desired::ConfirmAddress(ConfirmAddress {})),
+            ..Order::default()
+        };
+        Envelope { payload: order.encode_to_vec(), ..Envelope::default() }.encode_to_vec()
+    }
+
     fn receipt(confirmation: Option<Confirmation>) -> Receipt {
         let refusal = Refusal { reason: RefusalReason::DataNotHeld, message: "no".into(), retry: false };
         Receipt {
@@ -124,7 +159,7 @@ mod tests {
             report: LegReport {
                 leg: LegId(uuid::Uuid::from_u128(1)),
                 revision: NonZeroU32::MIN,
-                order_sha256: [0; 32],
+                order_sha256: order_identity(&question()),
                 state: if confirmation.is_some() { LegState::Answered } else { LegState::Refused },
                 frozen: None,
                 refusal: confirmation.is_none().then_some(refusal),
@@ -150,8 +185,14 @@ mod tests {
             answer: answer.into(),
             wallet_role: WalletRole::CustomerDeposit.into(),
             statement: sign_receipt(receipt, key),
+            target: Some(about()),
+            order: question(),
             ..Default::default()
         }
+    }
+
+    fn check(line: &ConfirmationLine, keys: Option<&Keyring>) -> Checked {
+        super::check(line, Some(&about()), keys)
     }
 
     fn refuted(checked: Checked) -> String {
@@ -185,6 +226,28 @@ mod tests {
         assert_eq!(refuted(check(&role, Some(&pinned(&key)))), "the exchange signed another wallet role");
         let bare = ConfirmationLine { statement: Vec::new(), ..line(Answer::Held, &held(), &key) };
         assert_eq!(refuted(check(&bare, Some(&pinned(&key)))), "no signed statement came with the answer");
+    }
+
+    #[test]
+    fn an_answer_about_another_address_is_no_answer_about_this_one() {
+        let key = SigningKey::generate(Algorithm::Ed25519);
+        let (good, keys) = (line(Answer::Held, &held(), &key), pinned(&key));
+        let why = |line: &ConfirmationLine| refuted(check(line, Some(&keys)));
+        let other = Target { account: "eip155:1:0xB".into(), memo: String::new() };
+        assert_eq!(
+            refuted(super::check(&good, Some(&other), Some(&keys))),
+            "the exchange answered about another address"
+        );
+        let said_so = ConfirmationLine { target: Some(other), ..good.clone() };
+        assert_eq!(why(&said_so), "the exchange answered about another address");
+        let mut order = good.order.clone();
+        *order.last_mut().unwrap() ^= 1;
+        assert_eq!(
+            why(&ConfirmationLine { order, ..good.clone() }),
+            "the exchange signed an answer to another question"
+        );
+        let bare = ConfirmationLine { order: Vec::new(), ..good };
+        assert_eq!(why(&bare), "the question that it answers did not come with it");
     }
 
     #[test]

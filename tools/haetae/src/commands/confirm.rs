@@ -3,8 +3,10 @@
 use std::{collections::BTreeSet, future::pending, time::Duration};
 
 use haetae_wire::{
-    exchange::v1::WalletRole,
-    intake::v1::{FollowUpdatesResponse, Request, RequestState, follow_updates_response::Update},
+    exchange::v1::{Target, WalletRole},
+    intake::v1::{
+        FollowUpdatesResponse, Request, RequestState, follow_updates_response::Update, request_content::Kind,
+    },
     keys::Keyring,
     tracking::v1::{Answer, Conclusion, Confirmation, ConfirmationLine},
 };
@@ -47,17 +49,17 @@ pub(super) async fn confirm(desk: &Desk, args: Confirm) -> Result<(), Failure> {
     let form = content::complete(form, case, desk.profile.officer.clone());
     let names = Names { chain: args.chain.as_ref().or(desk.profile.chain.as_ref()), ..Names::of(&desk.profile) };
     let content = content::to_wire(&form, &names)?;
+    let about = match &content.kind {
+        Some(Kind::ConfirmAddress(asked)) => asked.target.clone(),
+        _ => None,
+    };
     let taken_in = submit(&mut intake, args.request_id, content).await?;
     // Nobody can say when another person will look at it.
     let wait = if taken_in.state() == RequestState::AwaitingApproval { Duration::ZERO } else { args.wait };
     let id = taken_in.request_id.clone();
-    let answers = wait_for(desk, &mut intake, &id, wait).await;
-    let answers = match answers {
-        Err(failure) if failure.is_not_found() => None,
-        Err(failure) => return Err(failure.hint(look_again(&id))),
-        Ok(answers) => Some(answers),
-    };
-    tell(desk, Some(&taken_in), answers.as_ref(), keys.as_ref(), &id)
+    let answers = wait_for(desk, &mut intake, &id, wait).await.map_err(|failure| failure.hint(look_again(&id)))?;
+    // What was asked is what was typed, whatever comes back.
+    tell(desk, Some(&taken_in), &answers, about.as_ref(), keys.as_ref(), &id)
 }
 
 pub(super) async fn answers(desk: &Desk, id: Uuid, wait: Duration) -> Result<(), Failure> {
@@ -65,7 +67,7 @@ pub(super) async fn answers(desk: &Desk, id: Uuid, wait: Duration) -> Result<(),
     let keys = keys(desk)?;
     let id = id.to_string();
     let answers = wait_for(desk, &mut intake, &id, wait).await?;
-    tell(desk, None, Some(&answers), keys.as_ref(), &id)
+    tell(desk, None, &answers, answers.target.as_ref(), keys.as_ref(), &id)
 }
 
 fn keys(desk: &Desk) -> Result<Option<Keyring>, Failure> {
@@ -87,8 +89,8 @@ async fn wait_for(desk: &Desk, intake: &mut Intake, id: &str, wait: Duration) ->
                 }
                 latest = Some(answers);
             }
-            // The question may not have reached the service that asks it, or a replica may be restarting.
-            Err(failure) if failure.is_not_found() || failure.is_unavailable() => {
+            // A replica may be restarting.
+            Err(failure) if failure.is_unavailable() => {
                 if Instant::now() >= until {
                     return latest.ok_or(failure);
                 }
@@ -186,29 +188,28 @@ impl Verdict {
 fn tell(
     desk: &Desk,
     taken_in: Option<&Request>,
-    answers: Option<&Confirmation>,
+    answers: &Confirmation,
+    about: Option<&Target>,
     keys: Option<&Keyring>,
     id: &str,
 ) -> Result<(), Failure> {
-    let none = Confirmation::default();
-    let shown = answers.unwrap_or(&none);
-    let checked: Vec<_> = shown.lines.iter().map(|line| check(line, keys)).collect();
-    let verdict = Verdict::of(shown, &checked);
+    let checked: Vec<_> = answers.lines.iter().map(|line| check(line, about, keys)).collect();
+    let verdict = Verdict::of(answers, &checked);
     let document = || {
-        let statements = shown.lines.iter().zip(&checked).map(|(line, checked)| {
+        let statements = answers.lines.iter().zip(&checked).map(|(line, checked)| {
             let fault = if let Checked::Refuted(why) = checked { Some(why) } else { None };
             json!({"exchange": line.exchange, "checked": checked.name(), "fault": fault})
         });
         Ok(json!({
             "request": taken_in.map(json::of).transpose()?,
-            "confirmation": answers.map(json::of).transpose()?,
+            "confirmation": json::of(answers)?,
             "verdict": verdict.name(),
             "statements": statements.collect::<Vec<_>>(),
         }))
     };
-    let text = |look: &Look| match (answers, taken_in) {
-        (None, Some(request)) => format!("request {id}: {}\n", request::state(request)),
-        _ => format!("request {id}\n{}{}\n", table(shown, &checked, look), verdict.print(look)),
+    let text = |look: &Look| match taken_in {
+        Some(request) if answers.lines.is_empty() => format!("request {id}: {}\n", request::state(request)),
+        _ => format!("request {id}\n{}{}\n", table(answers, &checked, look), verdict.print(look)),
     };
     desk.out.print(document, text)?;
     match verdict {
@@ -281,8 +282,6 @@ pub(super) fn line(line: &ConfirmationLine, look: &Look) -> String {
 
 #[cfg(test)]
 mod tests {
-    use haetae_wire::exchange::v1::Target;
-
     use super::*;
 
     fn answers(conclusion: Conclusion, lines: &[(&str, Answer)]) -> Confirmation {

@@ -6,7 +6,7 @@ use haetae_wire::{
     intake::v1::ListLegsResponse,
 };
 
-use super::Desk;
+use super::{Desk, order};
 use crate::{
     args::FreezeCommand,
     failure::{Failure, counted},
@@ -16,10 +16,14 @@ use crate::{
 };
 
 pub(super) async fn run(desk: &Desk, command: FreezeCommand) -> Result<(), Failure> {
-    let FreezeCommand::Show { request_id } = command;
-    let legs = desk.intake()?.legs(&request_id.to_string()).await?;
-    let list = ListLegsResponse { legs, next_page_token: String::new() };
-    desk.out.print(|| json::of(&list), |look| table(&list.legs, look))
+    match command {
+        FreezeCommand::Show { request_id } => {
+            let legs = desk.intake()?.legs(&request_id.to_string()).await?;
+            let list = ListLegsResponse { legs, next_page_token: String::new() };
+            desk.out.print(|| json::of(&list), |look| table(&list.legs, look))
+        }
+        FreezeCommand::Order { leg_id, out } => order::print(desk, &leg_id.to_string(), out.as_deref()).await,
+    }
 }
 
 fn table(legs: &[Leg], look: &Look) -> String {

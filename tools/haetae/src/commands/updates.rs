@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use haetae_wire::{
+    connector::v1::OrderOverdue,
     freeze::v1::{Unserved, UnservedReason},
     intake::v1::{FollowUpdatesResponse, follow_updates_response::Update},
 };
@@ -104,6 +105,7 @@ fn line(update: &FollowUpdatesResponse, look: &Look) -> String {
         Some(Update::Confirmation(line)) => confirm::line(line, look),
         Some(Update::Leg(leg)) => freeze::line(leg, look),
         Some(Update::Unserved(unserved)) => not_frozen(unserved, look),
+        Some(Update::Overdue(overdue)) => not_answered(overdue, look),
         None => "(newer than this program)".to_owned(),
     };
     format!("{}  {}  {what}", time(update.time.as_ref()), or_nothing(&update.request_id))
@@ -113,6 +115,21 @@ fn not_frozen(unserved: &Unserved, look: &Look) -> String {
     let reason = words(unserved.reason, UnservedReason::as_str_name, "UNSERVED_REASON_");
     let what = look.toned(Tone::Bad, &format!("NOT FROZEN: {reason}"));
     format!("arrival {} at {}: {what}", safe(&unserved.arrival_id), safe(&unserved.exchange))
+}
+
+fn not_answered(overdue: &OrderOverdue, look: &Look) -> String {
+    let leg = safe(&overdue.leg_id);
+    let what = look.toned(Tone::Bad, "NO ANSWER in the time that the exchange declares");
+    let again = match overdue.reminders {
+        0 => String::new(),
+        reminders => format!(", reminder {reminders}"),
+    };
+    format!(
+        "leg {leg} at {}, revision {}: {what}{again}, since {}; call it and hand over `haetae freeze order {leg}`",
+        safe(&overdue.exchange),
+        overdue.revision,
+        time(overdue.since.as_ref())
+    )
 }
 
 #[cfg(test)]
@@ -145,5 +162,21 @@ mod tests {
             ..Default::default()
         };
         assert!(shown(Update::Unserved(unserved)).ends_with("arrival a1 at upbit: NOT FROZEN: cap exhausted"));
+    }
+
+    #[test]
+    fn an_order_without_an_answer_says_what_a_person_has_to_do() {
+        let overdue = OrderOverdue {
+            exchange: "upbit".into(),
+            leg_id: "1b2e".into(),
+            revision: 2,
+            since: Some(Timestamp { seconds: 1_790_000_000, nanos: 0 }),
+            reminders: 3,
+            ..Default::default()
+        };
+        assert!(shown(Update::Overdue(overdue)).ends_with(
+            "leg 1b2e at upbit, revision 2: NO ANSWER in the time that the exchange declares, reminder 3, \
+                 since 2026-09-21 14:13:20Z; call it and hand over `haetae freeze order 1b2e`"
+        ));
     }
 }

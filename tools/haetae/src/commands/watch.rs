@@ -34,7 +34,7 @@ fn text(watch: &Watch, items: &[TrailItem], look: &Look) -> String {
         ("request", safe(&watch.request_id)),
         ("root", root.map(|root| safe(&root.account)).unwrap_or_default()),
         ("state", state(watch)),
-        ("watched since", format!("the block after {}", watch.active_after_block)),
+        ("watched since", since(watch)),
         ("addresses", watch.addresses.to_string()),
         ("questions", watch.questions.to_string()),
     ]);
@@ -51,6 +51,13 @@ fn text(watch: &Watch, items: &[TrailItem], look: &Look) -> String {
     }
     let found = counted(items.len(), "finding");
     format!("{facts}\n{}\nTrail ({found})\n{}", totals.print(), Trail::of(items).print(look))
+}
+
+fn since(watch: &Watch) -> String {
+    match watch.state() {
+        WatchState::Pending => "not yet: it was approved a moment ago".to_owned(),
+        _ => format!("the block after {}", watch.active_after_block),
+    }
 }
 
 fn state(watch: &Watch) -> String {

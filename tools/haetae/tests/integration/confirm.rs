@@ -5,14 +5,16 @@ use haetae_core::{
 };
 use haetae_seal::dsse::{Algorithm, SigningKey};
 use haetae_wire::{
-    exchange::v1::{Target, WalletRole},
+    exchange::v1::{ConfirmAddress, Envelope, Order, Target, WalletRole, order::Desired},
     intake::v1::{
         FollowUpdatesResponse, RequestState, follow_updates_response::Update,
         intake_service_server::IntakeServiceServer, request_content::Kind,
     },
-    signed::sign_receipt,
+    signed::{order_identity, sign_receipt},
     tracking::v1::{Answer, Conclusion, Confirmation, ConfirmationLine},
 };
+
+use prost::Message;
 
 use crate::{
     intake::Intake,
@@ -65,6 +67,23 @@ fn pending(exchange: &str) -> ConfirmationLine {
     ConfirmationLine { exchange: exchange.into(), answer: Answer::Pending.into(), ..Default::default() }
 }
 
+fn about() -> Option<Target> {
+    Some(Target { account: ROOT.into(), memo: String::new() })
+}
+
+/// The question as the exchange was asked it.
+fn question(exchange: &str) -> Vec<u8> {
+    let order = Order {
+        recipient: exchange.into(),
+        leg_id: LegId(uuid::Uuid::from_u128(1)).to_string(),
+        revision: 1,
+        target: about(),
+        desired: Some(Desired::ConfirmAddress(ConfirmAddress {})),
+        ..Order::default()
+    };
+    Envelope { payload: order.encode_to_vec(), ..Envelope::default() }.encode_to_vec()
+}
+
 fn signed(exchange: &str, key: &SigningKey, held: bool) -> ConfirmationLine {
     let (said, answer) = match held {
         true => (ConfirmationAnswer::Held, Answer::Held),
@@ -75,7 +94,7 @@ fn signed(exchange: &str, key: &SigningKey, held: bool) -> ConfirmationLine {
         report: LegReport {
             leg: LegId(uuid::Uuid::from_u128(1)),
             revision: NonZeroU32::MIN,
-            order_sha256: [0; 32],
+            order_sha256: order_identity(&question(exchange)),
             state: LegState::Answered,
             frozen: None,
             refusal: None,
@@ -94,6 +113,8 @@ fn signed(exchange: &str, key: &SigningKey, held: bool) -> ConfirmationLine {
         answer: answer.into(),
         wallet_role: if held { WalletRole::CustomerDeposit.into() } else { 0 },
         statement: sign_receipt(&receipt, key),
+        target: about(),
+        order: question(exchange),
         ..Default::default()
     }
 }
@@ -148,6 +169,15 @@ async fn an_answer_signed_by_another_exchange_is_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_about_another_address_than_was_typed_is_not_believed() {
+    let mesh = Mesh::start().await;
+    mesh.will_answer([(Conclusion::Held, vec![signed("upbit", &mesh.upbit, true)])]);
+    let ran = mesh.world.haetae(&["confirm", "eip155:1:0x0000000000000000000000000000000000000001"]).await;
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(ran.out().contains("NOT BELIEVED: the exchange answered about another address"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn silence_is_no_conclusion_and_ends_with_4() {
     let mesh = Mesh::start().await;
     let silent = ConfirmationLine { answer: Answer::Unavailable.into(), ..pending("korbit") };
@@ -161,6 +191,7 @@ async fn silence_is_no_conclusion_and_ends_with_4() {
 async fn a_request_that_needs_approval_says_so_at_once() {
     let mesh = Mesh::start().await;
     mesh.intake.with(|script| script.state = RequestState::AwaitingApproval);
+    mesh.will_answer([(Conclusion::Open, Vec::new())]);
     let ran = mesh.world.haetae(&["confirm", ROOT, "--wait", "1h"]).await;
     assert_eq!(ran.code(), 4, "{ran:?}");
     assert!(ran.out().contains("awaiting approval: 0 of 1 given"), "{ran:?}");

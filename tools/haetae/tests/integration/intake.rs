@@ -32,6 +32,8 @@ pub(crate) struct Script {
     /// What each call of `FollowUpdates` brings, and the cursors it was called with. Stays open where none is left.
     pub(crate) updates: VecDeque<Vec<Result<FollowUpdatesResponse, Status>>>,
     pub(crate) cursors: Vec<String>,
+    /// The answer to `GetSignedOrder`.
+    pub(crate) order: Option<GetSignedOrderResponse>,
     /// What `ApproveRequest` is refused with.
     pub(crate) refusal: Option<Status>,
 }
@@ -125,6 +127,13 @@ impl IntakeService for Intake {
 
     async fn list_legs(&self, _: Asked<ListLegsRequest>) -> Told<ListLegsResponse> {
         nothing()
+    }
+
+    async fn get_signed_order(&self, _: Asked<GetSignedOrderRequest>) -> Told<GetSignedOrderResponse> {
+        match self.with(|script| script.order.clone()) {
+            Some(order) => Ok(Response::new(order)),
+            None => nothing(),
+        }
     }
 
     async fn list_exchanges(&self, _: Asked<ListExchangesRequest>) -> Told<ListExchangesResponse> {
