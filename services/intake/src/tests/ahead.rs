@@ -73,9 +73,7 @@ impl freeze_service_server::FreezeService for Unread {
         asked: Request<freeze_wire::GetSignedOrderRequest>,
     ) -> Result<Response<freeze_wire::GetSignedOrderResponse>, Status> {
         match self.0.get(&asked.get_ref().leg_id) {
-            Some(order) => {
-                Ok(Response::new(freeze_wire::GetSignedOrderResponse { order: Some(order.clone()) }))
-            }
+            Some(order) => Ok(Response::new(freeze_wire::GetSignedOrderResponse { order: Some(order.clone()) })),
             None => unknown(),
         }
     }

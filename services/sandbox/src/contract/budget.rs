@@ -46,12 +46,7 @@ pub(crate) fn used_by(order: &Order) -> Option<Use> {
 }
 
 /// Whether there is room for a new leg. `issued_at` is when its order was signed.
-pub(crate) fn allows(
-    authorisation: &Authorisation,
-    used: &Used,
-    new: Use,
-    issued_at: Moment,
-) -> Result<(), Exceeded> {
+pub(crate) fn allows(authorisation: &Authorisation, used: &Used, new: Use, issued_at: Moment) -> Result<(), Exceeded> {
     let budgets = authorisation.budgets;
     match new {
         Use::Question if used.questions < budgets.max_questions as usize => Ok(()),
@@ -71,7 +66,9 @@ pub(crate) fn allows(
 fn busiest_hour_with(opened: &[Option<Moment>], at: Moment) -> usize {
     let near = || opened.iter().flatten().filter(|other| (**other - at).abs() < Duration::HOUR);
     let ends = near().copied().filter(|end| *end >= at).chain([at]);
-    ends.map(|end| near().filter(|other| **other > end - Duration::HOUR && **other <= end).count() + 1).max().unwrap_or(1)
+    ends.map(|end| near().filter(|other| **other > end - Duration::HOUR && **other <= end).count() + 1)
+        .max()
+        .unwrap_or(1)
 }
 
 #[cfg(test)]

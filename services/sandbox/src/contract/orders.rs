@@ -1,9 +1,7 @@
 //! Taking orders in: the same bytes get the same receipt, what is not believed is refused, the rest is decided on the
 //! leg, all of it in one transaction with what follows from it.
 
-use haetae_core::{
-    Authorisation, LegReport, LegState, Moment, Order, Refusal, RefusalReason, Violation, Violations,
-};
+use haetae_core::{Authorisation, LegReport, LegState, Moment, Order, Refusal, RefusalReason, Violation, Violations};
 use haetae_wire::exchange::v1;
 use haetae_wire::keys::Keyring;
 use haetae_wire::read;
@@ -66,9 +64,7 @@ impl<B: Book> Orders<B> {
         }
         let here = self.legs.log().signer().exchange();
         match open_signed_order(signed, &self.keys, here, now, self.terms.clock_tolerance) {
-            Ok(opened) => {
-                Ok(self.take(&opened.authorisation, Verified { order: &opened.order, sha256 }, now).await?)
-            }
+            Ok(opened) => Ok(self.take(&opened.authorisation, Verified { order: &opened.order, sha256 }, now).await?),
             Err(fault) => self.refuse(signed, &fault, message, now).await,
         }
     }

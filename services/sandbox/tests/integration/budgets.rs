@@ -49,7 +49,8 @@ async fn no_more_addresses_are_asked_about_than_approved_and_the_same_one_again_
 async fn no_more_legs_are_opened_within_an_hour_than_approved() {
     let mut scene = Scene::new().await;
     let accounts = [scene.open_account("mallory").await, scene.open_account("oscar").await];
-    let first = Case { budgets: Budgets { max_questions: 0, max_legs_per_hour: 1 }, ..Case::now(&accounts[0], &coin()) };
+    let first =
+        Case { budgets: Budgets { max_questions: 0, max_legs_per_hour: 1 }, ..Case::now(&accounts[0], &coin()) };
     let second = first.about(&accounts[1]);
     assert_eq!(answer(&mut scene, &first, &first.freeze(1, ETHER)).await.state, LegState::Binding);
     assert!(is_over_budget(&answer(&mut scene, &second, &second.freeze(1, ETHER)).await));
@@ -64,7 +65,8 @@ async fn no_more_legs_are_opened_within_an_hour_than_approved() {
 async fn what_was_opened_over_hours_may_come_at_once() {
     let mut scene = Scene::new().await;
     let accounts = [scene.open_account("mallory").await, scene.open_account("oscar").await];
-    let first = Case { budgets: Budgets { max_questions: 0, max_legs_per_hour: 1 }, ..Case::now(&accounts[0], &coin()) };
+    let first =
+        Case { budgets: Budgets { max_questions: 0, max_legs_per_hour: 1 }, ..Case::now(&accounts[0], &coin()) };
     let second = first.about(&accounts[1]);
     let now = first.freeze(1, ETHER);
     let earlier = Order { issued_at: now.issued_at - Duration::minutes(61), ..now };
