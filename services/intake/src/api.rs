@@ -1,8 +1,9 @@
 //! Wire → decision → wire. Who calls, and what is remembered of a call, is in `caller`; streams of updates are in
-//! `updates`; pages in `page`.
+//! `updates`; pages in `page`; what those do who keep the mesh running in `operations`.
 
 mod ahead;
 mod caller;
+mod operations;
 mod page;
 mod reads;
 mod updates;
@@ -26,6 +27,8 @@ use time::Duration;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+pub(crate) use self::operations::Services;
+
 use self::caller::Caller;
 use crate::{
     approval::Command,
@@ -44,13 +47,21 @@ pub(crate) struct Api {
     intake: Arc<Intake>,
     tracking: TrackingServiceClient<Peer>,
     freeze: FreezeServiceClient<Peer>,
+    services: Services,
     /// Rung when there are new updates; polling finds them too.
     bell: watch::Sender<u64>,
 }
 
 impl Api {
-    pub(crate) fn new(intake: Arc<Intake>, tracking: Peer, freeze: Peer, bell: watch::Sender<u64>) -> Self {
-        Self { intake, tracking: TrackingServiceClient::new(tracking), freeze: FreezeServiceClient::new(freeze), bell }
+    pub(crate) fn new(
+        intake: Arc<Intake>,
+        tracking: Peer,
+        freeze: Peer,
+        services: Services,
+        bell: watch::Sender<u64>,
+    ) -> Self {
+        let (tracking, freeze) = (TrackingServiceClient::new(tracking), FreezeServiceClient::new(freeze));
+        Self { intake, tracking, freeze, services, bell }
     }
 
     /// Begins a command that is carried out once, however often it is sent: a repetition gets the answer of the first

@@ -68,7 +68,7 @@ pub(crate) struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    fn is(&self, role: &str) -> bool {
+    pub(crate) fn is(&self, role: &str) -> bool {
         self.roles.iter().any(|own| own == role)
     }
 }

@@ -3,7 +3,7 @@
 //! A request is read under the law (`submission.rs`), waits until enough other persons have approved it
 //! (`approval.rs`), and becomes authorisations, one for each exchange (`grant.rs`). What others make of it comes back by
 //! their logs (`follow.rs`) and is told to whoever follows the unit's updates. Reads go through here too, and are
-//! recorded.
+//! recorded; so does what those do who keep the mesh running (`operations.rs`).
 
 mod api;
 mod approval;
@@ -12,6 +12,7 @@ mod config;
 mod db;
 mod follow;
 mod grant;
+mod operations;
 mod proposal;
 mod request;
 mod submission;

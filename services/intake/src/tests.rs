@@ -4,6 +4,7 @@ mod ahead;
 mod followed;
 mod granted;
 mod lives;
+mod operated;
 mod read;
 mod refused;
 mod scene;

@@ -8,7 +8,7 @@ use haetae_ledger::{Expected, Log, NewEntry};
 use haetae_mesh::Boot;
 use haetae_seal::dsse::SigningKey;
 use haetae_service::{
-    Assembly,
+    Assembly, Own,
     logs::{self, IntakeLog},
 };
 use haetae_wire::{
@@ -16,6 +16,7 @@ use haetae_wire::{
         RegistryRead, intake_log_service_server::IntakeLogServiceServer, intake_service_server::IntakeServiceServer,
     },
     keys::Keyring,
+    operations::v1::{operations_service_server::OperationsServiceServer, status_service_server::StatusServiceServer},
     registry::Registry,
 };
 use opentelemetry::{KeyValue, global};
@@ -26,10 +27,11 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     Config,
-    api::Api,
+    api::{Api, Services},
     approval::{Command, State},
     commands::Intake,
     db, follow,
@@ -73,12 +75,18 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
     assembly.follow("tracking", logs::tracking(tracking.clone()), pinned, follow::Tracking(Arc::clone(&intake)))?;
     let pinned = registry.log_verifier("freeze");
     assembly.follow("freeze", logs::freeze(freeze.clone()), pinned, follow::Freeze(Arc::clone(&intake)))?;
+    let mut others = vec![("tracking".to_owned(), tracking.clone()), ("freeze".to_owned(), freeze.clone())];
     for exchange in registry.exchanges().map(|exchange| &exchange.id) {
         let name = format!("connector/{exchange}");
-        let source = logs::connector(boot.peer(&format!("connector-{exchange}"))?);
+        let connector = boot.peer(&format!("connector-{exchange}"))?;
+        others.push((name.clone(), connector.clone()));
+        let source = logs::connector(connector);
         let handler = follow::Connector { exchange: exchange.clone(), intake: Arc::clone(&intake) };
         assembly.follow(&name, source, registry.log_verifier(&name), handler)?;
     }
+    // What operators have done is acted on here, too, once it is sealed.
+    let (own, verifier) = (assembly.log.clone(), assembly.log.verifier().clone());
+    let status = assembly.operate("intake", own, Some(&verifier), || async { Ok(Own::default()) })?;
 
     let bell = watch::Sender::new(0u64);
     let (pool, ring) = (assembly.pool.clone(), bell.clone());
@@ -90,11 +98,14 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
     let pool = assembly.pool.clone();
     assembly.spawn(|cancel| sweep(pool, cancel));
 
-    let api = Api::new(intake, tracking, freeze, bell);
+    let api = Arc::new(Api::new(intake, tracking, freeze, Services::new(status.clone(), others), bell));
     let server = boot
         .server()
-        .add(IntakeServiceServer::new(api))
+        .add(IntakeServiceServer::from_arc(Arc::clone(&api)))
         .with_person()
+        .add(OperationsServiceServer::from_arc(api))
+        .with_person()
+        .add(StatusServiceServer::new(status))
         .add(IntakeLogServiceServer::new(IntakeLog(assembly.log.clone())));
     assembly.serve(server).await
 }
@@ -166,7 +177,8 @@ impl Intake {
             let command = if awaiting { Command::Lapse } else { Command::Close };
             let mut tx = self.log.begin().await?;
             // Another replica may have been faster.
-            ended += usize::from(self.advance(&mut tx, id, command, now).await?);
+            let advanced = self.advance(&mut tx, id, command, now);
+            ended += usize::from(advanced.instrument(tracing::info_span!("end what is over")).await?);
             self.log.commit(tx).await?;
         }
         Ok(ended)
@@ -176,8 +188,16 @@ impl Intake {
 /// How many requests are in each state, and for how long the oldest has waited for another person.
 async fn measure(pool: PgPool, cancel: CancellationToken) -> anyhow::Result<()> {
     let meter = global::meter("haetae");
-    let requests = meter.u64_gauge("haetae.intake.requests").with_unit("{request}").build();
-    let oldest = meter.f64_gauge("haetae.intake.oldest_awaiting_approval").with_unit("s").build();
+    let requests = meter
+        .u64_gauge("haetae.intake.requests")
+        .with_unit("{request}")
+        .with_description("Requests by how far they have come")
+        .build();
+    let oldest = meter
+        .f64_gauge("haetae.intake.oldest_awaiting_approval")
+        .with_unit("s")
+        .with_description("Age of the oldest request that waits for another person")
+        .build();
     let mut ticks = interval(MEASURE);
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
         let Ok((by_state, since)) = db::tally(&pool).await else { continue };

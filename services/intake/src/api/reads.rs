@@ -288,7 +288,7 @@ fn known<T>(answer: Result<Response<T>, Status>) -> Result<Option<T>, Status> {
 
 /// What a peer's refusal means to an agency system. Reasons of this system pass as they are; what only concerns two
 /// services is not the caller's business.
-fn from_peer(status: Status) -> Status {
+pub(super) fn from_peer(status: Status) -> Status {
     match status.code() {
         Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => {
             refuse(Reason::PeerUnavailable).retry_after(AGAIN).into()

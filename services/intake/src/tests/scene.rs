@@ -9,6 +9,7 @@ use haetae_seal::{
     checkpoint::LogKey,
     dsse::{Algorithm, SigningKey},
 };
+use haetae_service::{Operations, Own, StatusApi};
 use haetae_testkit::{
     certs::{Ca, Leaf},
     postgres::TestDb,
@@ -27,7 +28,7 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use crate::{
-    api::Api,
+    api::{Api, Services},
     approval::{Actor, Command},
     commands::{By, Fault, Intake, Said},
     db::{self, Unit},
@@ -43,6 +44,8 @@ pub(super) const JI_WOO: Who = Who { id: "knp-ji-woo", unit: "cyber-1", roles: &
 pub(super) const MIN_JUN: Who = Who { id: "knp-min-jun", unit: "cyber-1", roles: &["approver"] };
 pub(super) const DO_YUN: Who = Who { id: "knp-do-yun", unit: "cyber-1", roles: &["investigator"] };
 pub(super) const SEO_YEON: Who = Who { id: "knp-seo-yeon", unit: "cyber-2", roles: &["investigator", "approver"] };
+/// She keeps the mesh running.
+pub(super) const SU_BIN: Who = Who { id: "knp-su-bin", unit: "operations", roles: &["operator"] };
 
 #[derive(Clone, Copy)]
 pub(super) struct Who {
@@ -100,13 +103,13 @@ impl Scene {
     }
 
     pub(super) async fn among(tracking: Peer, freeze: Peer) -> Self {
-        let own = TestDb::prepared(b"intake 1", async |pool| {
+        let own = TestDb::prepared(b"intake 2", async |pool| {
             haetae_ledger::migrate(&pool).await?;
             Ok(db::MIGRATOR.run(&pool).await?)
         });
         let own = own.await.unwrap();
         let theirs =
-            TestDb::prepared(b"ledger 1", async |pool| Ok(haetae_ledger::migrate(&pool).await?)).await.unwrap();
+            TestDb::prepared(b"ledger 2", async |pool| Ok(haetae_ledger::migrate(&pool).await?)).await.unwrap();
         let other_key = LogKey::generate();
         let open = |db: &TestDb, origin: &str, key: LogKey| {
             let config = LogConfig { origin: origin.to_owned(), key, drain: CancellationToken::new() };
@@ -118,14 +121,12 @@ impl Scene {
 
         let key = SigningKey::generate(Algorithm::Ed25519);
         let registry = registry(&key);
-        let intake = Arc::new(Intake {
-            log,
-            rules: rules(),
-            keyring: Keyring::from_registry(&registry),
-            registry,
-            key,
-        });
-        let api = Api::new(Arc::clone(&intake), tracking, freeze, watch::Sender::new(0));
+        let intake =
+            Arc::new(Intake { log, rules: rules(), keyring: Keyring::from_registry(&registry), registry, key });
+        let followers = BTreeSet::from(["intake<-other".to_owned()]);
+        let status = StatusApi::new("intake", intake.log.clone(), followers, || async { Ok(Own::default()) });
+        let services = Services::new(status, [("tracking".to_owned(), tracking.clone())]);
+        let api = Api::new(Arc::clone(&intake), tracking, freeze, services, watch::Sender::new(0));
         Self { api, intake, other, other_key, cancel: CancellationToken::new(), _databases: [own, theirs] }
     }
 
@@ -207,6 +208,15 @@ impl Scene {
         let verifier = self.other_key.verifier("haetae.test/other").unwrap();
         let follower = Follower::new(pool, "intake<-other", self.other.clone(), verifier, handler)
             .appending_to(self.intake.log.clone());
+        tokio::spawn(follower.run(self.cancel.clone()));
+    }
+
+    /// Follows what operators have done, as every service does.
+    pub(super) fn operate(&self) {
+        let log = self.intake.log.clone();
+        let (pool, verifier) = (log.pool().clone(), log.verifier().clone());
+        let name = "intake<-intake/operations";
+        let follower = Follower::new(pool, name, log, verifier, Operations::new("intake", "intake"));
         tokio::spawn(follower.run(self.cancel.clone()));
     }
 
@@ -298,6 +308,16 @@ pub(super) fn faults(status: &Status) -> (Explained, BTreeSet<(String, String)>)
     let fields =
         explained.violations.iter().map(|violation| (violation.field.clone(), violation.reason.clone())).collect();
     (explained, fields)
+}
+
+/// Waits for a condition.
+pub(super) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok(), "never: {what}");
 }
 
 pub(super) fn refused_as(status: &Status) -> String {
