@@ -14,9 +14,10 @@ use haetae_wire::{
     exchange::v1::{AssetAmount, Confidentiality, Document, Officer, Target},
     freeze::v1::Leg,
     intake::v1::{
-        ApproveRequestRequest, ConfirmAddress, GetConfirmationRequest, GetRequestRequest, GetWatchRequest,
-        ListLegsRequest, ListRequestsRequest, ListTrailRequest, Release, Request, RequestContent, StandingFreezeTerms,
-        SubmitRequestRequest, Watch, WatchLimits, intake_service_client::IntakeServiceClient, request_content::Kind,
+        ApproveRequestRequest, ConfirmAddress, FollowUpdatesRequest, GetConfirmationRequest, GetRequestRequest,
+        GetWatchRequest, ListLegsRequest, ListRequestsRequest, ListTrailRequest, Release, Request, RequestContent,
+        StandingFreezeTerms, SubmitRequestRequest, Watch, WatchLimits, follow_updates_response::Update,
+        intake_service_client::IntakeServiceClient, request_content::Kind,
     },
     tracking::v1::{Confirmation, TrailItem},
 };
@@ -278,6 +279,24 @@ impl Agency {
             ..Default::default()
         };
         Ok(self.intake.clone().list_legs(read).await?.into_inner().legs)
+    }
+
+    /// What was told of a request's legs, from its beginning until it is enough.
+    ///
+    /// # Errors
+    /// As intake refuses.
+    pub async fn legs_told(&self, request: &str, enough: impl Fn(&[Leg]) -> bool) -> Result<Vec<Leg>, Status> {
+        let follow =
+            FollowUpdatesRequest { cursor: String::new(), request_id: request.to_owned(), purpose: PURPOSE.to_owned() };
+        let mut updates = self.intake.clone().follow_updates(follow).await?.into_inner();
+        let mut told = Vec::new();
+        while !enough(&told) {
+            let update = updates.message().await?.ok_or_else(|| Status::unavailable("the updates ended"))?;
+            if let Some(Update::Leg(leg)) = update.update {
+                told.push(leg);
+            }
+        }
+        Ok(told)
     }
 }
 

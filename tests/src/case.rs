@@ -17,6 +17,7 @@ use haetae_wire::{
     tracking::v1::{Answer, ArrivalState, Conclusion, TrailEndReason, TrailItem, WatchState, trail_item::Item},
 };
 use serde::Serialize;
+use tokio::time::timeout;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -61,8 +62,11 @@ pub struct Outcome {
     pub ok: bool,
     /// Stolen money that reached exchanges.
     pub arrivals: usize,
-    /// Legs whose whole cap was withheld.
+    /// Legs whose whole cap was withheld, as the exchanges' own books say.
     pub legs_frozen: usize,
+    /// Legs that were binding before the money was credited, and frozen as it was.
+    #[serde(skip)]
+    pub bound_before_credit: usize,
     /// From the first sight of an arrival's block to the stored first signed statement of binding or later.
     pub block_to_binding_ms: Vec<u64>,
     /// The same for arrivals that an open question held back.
@@ -97,7 +101,8 @@ struct Cast {
     c: Actor,
     d: Actor,
     parked: Actor,
-    bystander: Actor,
+    /// Dong-hyun's deposit address at Upbit.
+    bystander: String,
     /// Deposit addresses of the thief: exchange → account.
     deposits: BTreeMap<&'static str, String>,
 }
@@ -118,6 +123,17 @@ pub struct Play<'a> {
 /// # Errors
 /// Names the first thing that was expected and did not happen.
 pub async fn play(mesh: &mut Mesh, tell: &mut dyn Tell, disturbance: &Disturbance, tool: &Path) -> Result<Outcome> {
+    let played = to_the_end(mesh, tell, disturbance, tool).await;
+    // A process that has ended is why, whatever was waited for in vain.
+    let running = mesh.all_running();
+    match (played, running) {
+        (Ok(outcome), Ok(())) => Ok(Outcome { ok: true, ..outcome }),
+        (Err(missing), Err(ended)) => Err(ended.context(format!("{missing:#}"))),
+        (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+async fn to_the_end(mesh: &mut Mesh, tell: &mut dyn Tell, disturbance: &Disturbance, tool: &Path) -> Result<Outcome> {
     let mut play = Play::prepare(mesh, tell).await?;
     play.act_one().await?;
     let request = play.open_the_case().await?;
@@ -130,8 +146,6 @@ pub async fn play(mesh: &mut Mesh, tell: &mut dyn Tell, disturbance: &Disturbanc
     play.open_branch(&request).await?;
     play.act_three(&request).await?;
     play.evidence(tool).await?;
-    play.mesh.all_running()?;
-    play.outcome.ok = true;
     Ok(play.outcome)
 }
 
@@ -142,6 +156,7 @@ impl<'a> Play<'a> {
         for exchange in ["upbit", "bithumb", "binance"] {
             deposits.insert(exchange, mesh.customers.open(exchange, "mallory").await?);
         }
+        let bystander = mesh.customers.open("upbit", "dong-hyun").await?;
         let named = Actor::named;
         let cast = Cast {
             hana: named("hana"),
@@ -153,7 +168,7 @@ impl<'a> Play<'a> {
             c: named("thief c"),
             d: named("thief d"),
             parked: named("thief parked"),
-            bystander: named("dong-hyun"),
+            bystander,
             deposits,
         };
         let (investigator, leader) = (mesh.people.agency(Who::JiWoo), mesh.people.agency(Who::MinJun));
@@ -176,11 +191,10 @@ impl<'a> Play<'a> {
         let clean = Actor::named("salary");
         chain.give_coins(clean.address(), 100 * ETHER).await?;
         let ji_eun = self.mesh.customers.open("bithumb", "ji-eun").await?;
-        let dong_hyun = self.mesh.customers.open("upbit", "dong-hyun").await?;
         chain.give_tokens(clean.address(), 1_000 * TOKEN as u128).await?;
         let parts = [
             (address(&self.cast.deposits["upbit"])?, Kind::Tokens, 500 * TOKEN as u128),
-            (address(&dong_hyun)?, Kind::Tokens, 250 * TOKEN as u128),
+            (address(&self.cast.bystander)?, Kind::Tokens, 250 * TOKEN as u128),
             (address(&ji_eun)?, Kind::Coins, 3 * ETHER),
         ];
         chain.split(&clean, &parts).await?;
@@ -283,7 +297,7 @@ impl<'a> Play<'a> {
             (cast.b.address(), Kind::Coins, 8 * ETHER),
             (cast.c.address(), Kind::Coins, 9 * ETHER),
             (cast.parked.address(), Kind::Tokens, tokens(100)),
-            (cast.bystander.address(), Kind::Tokens, 1),
+            (address(&cast.bystander)?, Kind::Tokens, 1),
         ];
         chain.split(&cast.root, &parts).await?;
         chain.swap_tokens(&cast.root, tokens(50)).await?;
@@ -368,16 +382,48 @@ impl<'a> Play<'a> {
             self.tell.step(&format!("{:<8} binding {ms} ms after the block was first heard of", leg));
         }
         self.outcome.block_to_binding_ms = times.into_iter().map(|(_, ms)| ms).collect();
-        self.legs(request, "three legs are frozen in full", |legs| {
-            legs.iter().filter(|leg| leg.reported() == LegState::FrozenFull).count() == 3
-        })
-        .await?;
+        let frozen = self
+            .legs(request, "three legs are frozen in full", |legs| {
+                legs.iter().filter(|leg| leg.reported() == LegState::FrozenFull).count() == 3
+            })
+            .await?;
+        self.withheld(&frozen).await?;
+        self.outcome.bound_before_credit = self.bound_before_credit(request, &frozen).await?;
         self.tell.step("The deposits are credited, and withheld as they are credited");
         let tokens = |thousands: u128| thousands * 1_000 * TOKEN as u128;
         let token = self.token.clone();
         self.refused("upbit", &token, tokens(250)).await?;
         self.refused("bithumb", &token, tokens(150)).await?;
         self.refused("bithumb", COIN, 78 * ETHER / 10).await
+    }
+
+    /// The exchanges' own books withhold what each leg says, no less and no more: nothing is frozen twice.
+    async fn withheld(&self, legs: &[Leg]) -> Result<()> {
+        for leg in legs {
+            let balance = self.mesh.customers.balance(&leg.exchange, "mallory", &leg.asset).await?;
+            let (withheld, cap) = (&balance.withheld, &leg.cap);
+            ensure!(withheld == cap, "{} withholds {withheld} of {}, not {cap}", leg.exchange, leg.asset);
+        }
+        Ok(())
+    }
+
+    /// How many of these legs their exchange called binding while nothing was withheld yet, before it withheld all.
+    async fn bound_before_credit(&self, request: &Request, legs: &[Leg]) -> Result<usize> {
+        let told = self.investigator.legs_told(&request.request_id, |told| {
+            let full =
+                |leg: &Leg| told.iter().any(|now| now.leg_id == leg.leg_id && now.reported() == LegState::FrozenFull);
+            legs.iter().all(full)
+        });
+        let told = timeout(PATIENCE, told).await.context("that the legs are frozen in full was not told")??;
+        let bound = |leg: &&Leg| {
+            let of_leg = || told.iter().filter(|now| now.leg_id == leg.leg_id);
+            let first = |state| of_leg().position(|now| now.reported() == state);
+            let unfrozen = of_leg()
+                .find(|now| now.reported() == LegState::Binding)
+                .is_some_and(|now| matches!(now.frozen_amount.as_str(), "" | "0"));
+            unfrozen && first(LegState::Binding) < first(LegState::FrozenFull)
+        };
+        Ok(legs.iter().filter(bound).count())
     }
 
     async fn refused(&mut self, exchange: &str, asset: &str, amount: u128) -> Result<()> {
@@ -404,11 +450,16 @@ impl<'a> Play<'a> {
             self.outcome.bystanders_unharmed += 1;
             self.tell.step(&format!("{exchange:<8} pays a withdrawal from {whose}"));
         }
-        let bystander = self.cast.bystander.account();
+        let bystander = &self.cast.bystander;
         let trail = self.investigator.trail(&request.watch_id).await?;
-        let touched = trail.iter().filter_map(|item| item.item.as_ref()).any(|item| match item {
-            Item::Hop(hop) => hop.to == bystander,
-            Item::Address(asked) => asked.target.as_ref().is_some_and(|target| target.account == bystander),
+        let items = || trail.iter().filter_map(|item| item.item.as_ref());
+        let dusted = items().any(|item| {
+            matches!(item, Item::Ended(end) if end.reason() == TrailEndReason::Dust && end.account == *bystander)
+        });
+        ensure!(dusted, "the dust that the bystander got was not seen");
+        let touched = items().any(|item| match item {
+            Item::Hop(hop) => hop.to == *bystander,
+            Item::Address(asked) => asked.target.as_ref().is_some_and(|target| target.account == *bystander),
             _ => false,
         });
         ensure!(!touched, "the dusted bystander came under watch");
@@ -433,8 +484,11 @@ impl<'a> Play<'a> {
         self.outcome.delayed_ms = times.into_iter().map(|(_, ms)| ms).collect();
         self.tell.step("Gopax: NOT_HELD. The arrival is settled and frozen");
         self.refused("binance", COIN, 88 * ETHER / 10).await?;
+        self.withheld(&legs).await?;
         self.outcome.legs_frozen = legs.len();
-        self.outcome.arrivals = 4;
+        let trail = self.investigator.trail(&request.watch_id).await?;
+        let items: Vec<Item> = trail.into_iter().filter_map(|item| item.item).collect();
+        self.outcome.arrivals = arrivals(&items, ArrivalState::Settled);
         Ok(())
     }
 
@@ -492,7 +546,7 @@ impl<'a> Play<'a> {
                 .context("the block of an arrival was not heard of")?;
             let binding = leg.binding_at.context("a leg without its time of binding")?;
             let binding = SystemTime::try_from(binding).context("a time before 1970")?;
-            let took = binding.duration_since(heard).unwrap_or_default();
+            let took = binding.duration_since(heard).context("binding before the block of its arrival was heard of")?;
             times.push((leg.exchange.clone(), u64::try_from(took.as_millis())?));
         }
         Ok(times)

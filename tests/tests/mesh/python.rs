@@ -1,12 +1,11 @@
 //! A client in another language, written from the guide alone, on a running mesh.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use haetae_testkit::parts::{Install, Part, ensure};
+use haetae_testkit::parts::{Install, python_with};
 use haetae_tests::{Actor, COIN, Options, Replicas};
 use serde_json::Value;
 
@@ -14,27 +13,9 @@ use crate::alone;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 
-/// A Python with what the client needs, made once for each version of its requirements.
+/// A Python with what the client needs.
 fn python() -> PathBuf {
-    let requirements = fs::read(Path::new(FOLDER).join("requirements.txt")).unwrap();
-    let version = haetae_core::derived("python requirements", &[&String::from_utf8(requirements).unwrap()]);
-    let parts = Path::new(FOLDER).join("../../target/parts");
-    fs::create_dir_all(&parts).unwrap();
-    let home = parts.join(format!("python-{version}"));
-    let lock = fs::File::create(parts.join("python.lock")).unwrap();
-    lock.lock().unwrap();
-    if !home.join("ready").exists() {
-        eprintln!("installing the Python packages of tests/python/requirements.txt into target/parts");
-        let python = ensure(&[Part::Python], Install::Allowed).unwrap();
-        run(
-            Command::new(python.path(Part::Python).unwrap()).args(["-m", "venv", "--clear"]).arg(&home),
-            "Debian has it in python3-venv",
-        );
-        let pip = ["-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"];
-        run(Command::new(home.join("bin/python")).args(pip).current_dir(FOLDER), "PyPI must be reachable");
-        fs::write(home.join("ready"), "").unwrap();
-    }
-    home.join("bin/python")
+    python_with(&Path::new(FOLDER).join("requirements.txt"), Install::Allowed).unwrap()
 }
 
 fn run(command: &mut Command, hint: &str) -> String {
