@@ -9,9 +9,7 @@ mod manifest;
 mod monitoring;
 mod network;
 mod policy;
-mod process;
 mod reach;
-mod report;
 mod schema;
 mod values;
 
@@ -23,12 +21,9 @@ use haetae_testkit::{
     parts::{Install, Part, ensure},
 };
 
-pub(crate) use self::examples::Kept;
-use self::{
-    chart::{Chart, RELEASE, Rendered},
-    report::Report,
-};
-use crate::demo::PROGRAMS;
+use self::chart::{Chart, RELEASE, Rendered};
+pub(crate) use self::examples::{Kept, part_of_page};
+use crate::{demo::PROGRAMS, report::Report};
 
 /// Checks everything, and fails when anything is wrong.
 pub(crate) fn check(kept: Kept, json: bool, install: Install) -> Result<()> {
@@ -51,6 +46,7 @@ pub(crate) fn check(kept: Kept, json: bool, install: Install) -> Result<()> {
     for version in schema::VERSIONS {
         schema::check(parts.path(Part::KubernetesValidate)?, version, &kustomized, &mut report)?;
     }
+    schema::unchecked(releases.iter().chain(&kustomized).flat_map(|release| &release.objects), &mut report);
     for release in releases.iter().chain(&kustomized) {
         report.fail_all(&release.name, policy::judge(&release.objects));
         report.count("objects against the policies", release.objects.len());

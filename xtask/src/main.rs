@@ -1,15 +1,20 @@
-//! `cargo xtask demo | up | test | helm | image`: the main job with nothing to configure, and everything that checks it.
+//! `cargo xtask demo | up | test | helm | image | size`: the main job with nothing to configure, and everything that checks it.
 
 mod demo;
+mod ending;
 mod helm;
+mod image;
 mod narrator;
+mod process;
+mod report;
+mod size;
 mod test;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use haetae_testkit::parts::{Install, Part, ensure};
+use haetae_testkit::parts::Install;
 
 /// Builds, demonstrates and tests Haetae.
 #[derive(Parser)]
@@ -51,6 +56,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Builds the image that holds every program.
+    Image(image::Options),
+    /// Measures what a mesh costs: CPU, memory, connections and disk, at rest and at work.
+    Size(size::Options),
     /// Runs all tests: contracts, units, properties, databases, the whole mesh, a client in another language.
     Test {
         /// The long suites too.
@@ -74,18 +83,14 @@ fn main() -> ExitCode {
 fn run(command: Command, install: Install) -> anyhow::Result<()> {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match command {
-        Command::Demo { no_redis, json } => {
-            ensure(&[Part::Postgres, Part::Redis, Part::Anvil], install)?;
-            runtime()?.block_on(demo::run(!no_redis, json))
-        }
-        Command::Up { no_redis, practice } => {
-            ensure(&[Part::Postgres, Part::Redis, Part::Anvil], install)?;
-            runtime()?.block_on(up::run(!no_redis, practice))
-        }
+        Command::Demo { no_redis, json } => runtime()?.block_on(demo::run(!no_redis, json, install)),
+        Command::Up { no_redis, practice } => runtime()?.block_on(up::run(!no_redis, practice, install)),
         Command::Helm { bless, json } => {
             let kept = if bless { helm::Kept::Blessed } else { helm::Kept::Compared };
             helm::check(kept, json, install)
         }
+        Command::Image(options) => image::build(options, install),
+        Command::Size(options) => size::size(options, install),
         Command::Test { all } => test::run(all, install),
     }
 }

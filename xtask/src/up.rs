@@ -1,17 +1,28 @@
 //! `cargo xtask up`.
 
+use std::{convert::Infallible, future::pending, path::Path};
+
 use anyhow::Result;
-use haetae_testkit::binaries;
+use haetae_testkit::parts::Install;
 use haetae_tests::{Mesh, Options, case::Tell, practice};
 
-use crate::{demo::PROGRAMS, narrator::Narrator};
+use crate::{demo, ending, narrator::Narrator};
 
-/// Starts a mesh and keeps it until Ctrl-C.
-pub(crate) async fn run(redis: bool, deal: bool) -> Result<()> {
-    let programs = tokio::task::spawn_blocking(|| binaries::built(&PROGRAMS)).await??;
+/// Starts a mesh and keeps it until it is told to end.
+pub(crate) async fn run(redis: bool, deal: bool, install: Install) -> Result<()> {
+    let programs = demo::prepared(redis, install).await?;
     let mut narrator = Narrator::new(false);
+    tokio::select! {
+        failed = keep(redis, deal, &programs, &mut narrator) => match failed? {},
+        told = ending::told() => told?,
+    }
+    narrator.step("Everything that was started is ended");
+    Ok(())
+}
+
+async fn keep(redis: bool, deal: bool, programs: &Path, narrator: &mut Narrator) -> Result<Infallible> {
     narrator.act("A mesh is started");
-    let options = Options { redis, programs: Some(programs.clone()), ..Options::default() };
+    let options = Options { redis, programs: Some(programs.to_owned()), ..Options::default() };
     let mesh = Mesh::start(options).await?;
     let profile = mesh.house.write_profile(&mesh.chain.token())?;
     narrator.step(&format!(
@@ -19,7 +30,6 @@ pub(crate) async fn run(redis: bool, deal: bool) -> Result<()> {
         mesh.size(),
         mesh.house.path("logs").display()
     ));
-    let haetae = programs.join("haetae");
     println!(
         "
 In another terminal:
@@ -36,24 +46,15 @@ In another terminal:
   haetae freeze show REQUEST
   haetae log verify
 
-People: ji-woo and min-jun (police, unit cyber-1), seo-yeon (police, unit cyber-2), ha-eun (financial supervisor).
+People: ji-woo and min-jun (police, unit cyber-1), seo-yeon (police, unit cyber-2), ha-eun (financial supervisor),
+su-bin (keeps the mesh running).
 Ctrl-C ends everything.",
         profile = profile.display(),
-        programs = haetae.parent().unwrap_or(&haetae).display(),
+        programs = programs.display(),
         someone = mesh.customers.open("coinone", "hana").await?,
     );
-    let interrupted = tokio::signal::ctrl_c();
     if deal {
-        tokio::select! {
-            solved = practice::deal(&mesh, &mut narrator) => {
-                solved?;
-                tokio::signal::ctrl_c().await?;
-            }
-            ended = interrupted => ended?,
-        }
-    } else {
-        interrupted.await?;
+        practice::deal(&mesh, narrator).await?;
     }
-    narrator.step("Everything that was started is ended");
-    Ok(())
+    pending().await
 }

@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::{
-    manifest::{self, Object},
+use super::manifest::{self, Object};
+use crate::{
     process::{Ended, run},
     report::Report,
 };

@@ -20,9 +20,8 @@ use super::{
     chart::Rendered,
     manifest::{Object, Pod, list, replicas, text},
     network::ports,
-    process::run,
-    report::Report,
 };
+use crate::{process::run, report::Report};
 
 /// The exit code of a program whose configuration is at fault.
 const MISUSED: i32 = 2;

@@ -4,10 +4,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::{
-    chart::{Rendered, files, stem},
-    report::Report,
-};
+use super::chart::{Rendered, files, stem};
+use crate::report::Report;
 
 /// Whether kept files are compared or written anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

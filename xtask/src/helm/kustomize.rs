@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::Result;
 
-use super::{chart::Rendered, manifest, process::run, report::Report};
+use super::{chart::Rendered, manifest};
+use crate::{process::run, report::Report};
 
 /// Builds every kustomization below `k8s/`.
 pub(crate) fn build(root: &Path, report: &mut Report) -> Result<Vec<Rendered>> {

@@ -11,7 +11,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{chart::files, report::Report};
+use super::chart::files;
+use crate::report::Report;
 
 /// Checks everything under the chart's `rules`, `runbooks`, `dashboards` and `files`.
 pub(crate) fn check(root: &Path, chart: &Path, promtool: &Path, report: &mut Report) -> Result<()> {

@@ -39,6 +39,9 @@ impl Files {
             let Some(volume) = volume else { continue };
             let at = text(mount, "/mountPath").trim_end_matches('/');
             let sources = list(volume, "/projected/sources").iter().chain([volume]);
+            if volume.get("emptyDir").is_some() {
+                continue;
+            }
             files.mounts.insert(at.to_owned());
             for source in sources {
                 files.mount(source, at, objects)?;
@@ -171,8 +174,11 @@ mod tests {
             Object(json!({
                 "kind": "Pod", "metadata": { "name": "freeze" },
                 "spec": {
-                    "containers": [{ "volumeMounts": [{ "name": "haetae", "mountPath": "/etc/haetae" }] }],
-                    "volumes": [{ "name": "haetae", "projected": { "sources": [
+                    "containers": [{ "volumeMounts": [
+                        { "name": "haetae", "mountPath": "/etc/haetae" },
+                        { "name": "tmp", "mountPath": "/tmp" },
+                    ] }],
+                    "volumes": [{ "name": "tmp", "emptyDir": {} }, { "name": "haetae", "projected": { "sources": [
                         { "configMap": { "name": "freeze" } },
                         { "secret": { "name": "keys", "items": [{ "key": "log.pem", "path": "keys/log.pem" }] } },
                     ] } }],

@@ -9,9 +9,8 @@ use super::metrics::{self, Used};
 use crate::helm::{
     chart::{files, stem},
     manifest::{document, list, text},
-    process::run,
-    report::Report,
 };
+use crate::{process::run, report::Report};
 
 pub(super) fn check(chart: &Path, promtool: &Path, report: &mut Report) -> Result<Used> {
     let rules = files(&chart.join("rules"), "yaml")?;

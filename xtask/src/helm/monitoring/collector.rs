@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::helm::{
     chart::stem,
     manifest::{at, document, list, object},
-    report::Report,
 };
+use crate::report::Report;
 
 /// Lets through only what is listed, whatever a program sends by mistake.
 const ALLOW_LIST: &str = "transform/allow";

@@ -9,8 +9,8 @@ use super::metrics::{self, Used};
 use crate::helm::{
     chart::{files, stem},
     manifest::{at, list, text},
-    report::Report,
 };
+use crate::report::Report;
 
 pub(super) fn check(chart: &Path, report: &mut Report) -> Result<Used> {
     let mut used = Used::new();

@@ -36,9 +36,18 @@ fn read(folder: &Path, names: &mut BTreeSet<String>) -> Result<()> {
             let text = fs::read_to_string(&path)?;
             let literals = text.split('"').skip(1).step_by(2);
             names.extend(literals.filter(|literal| is_name(literal)).map(|literal| literal.replace('.', "_")));
+            names.extend(conventional(&text));
         }
     }
     Ok(())
+}
+
+/// `metric::RPC_SERVER_CALL_DURATION` is OpenTelemetry's own constant for `rpc.server.call.duration`.
+fn conventional(source: &str) -> impl Iterator<Item = String> {
+    let constants = source.split("metric::").skip(1);
+    let names =
+        constants.map(|rest| rest.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).next().unwrap_or_default());
+    names.filter(|name| !name.is_empty()).map(str::to_lowercase)
 }
 
 /// `haetae.log.size`, `rpc.server.call.duration`.
@@ -127,6 +136,8 @@ mod tests {
     #[test]
     fn names_in_sources_are_recognised() {
         assert!(is_name("haetae.log.oldest_unsealed") && is_name("db.client.connection.count"));
+        let source = "meter.f64_histogram(metric::RPC_SERVER_CALL_DURATION).with_unit(\"s\")";
+        assert_eq!(conventional(source).collect::<Vec<_>>(), ["rpc_server_call_duration"]);
         assert!(!is_name("haetae.example/v1") && !is_name("haetae") && !is_name("v1.haetae"));
     }
 }

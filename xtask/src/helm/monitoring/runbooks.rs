@@ -4,10 +4,8 @@ use std::{fs, path::Path};
 
 use anyhow::Result;
 
-use crate::helm::{
-    chart::{files, stem},
-    report::Report,
-};
+use crate::helm::chart::{files, stem};
+use crate::report::Report;
 
 const QUESTIONS: [&str; 4] = ["What you see", "What it means", "What to do", "How to know it worked"];
 

@@ -22,7 +22,9 @@ pub(super) fn findings(object: &Object) -> Vec<String> {
                 let name = text(variable, "/name");
                 let upper = name.to_uppercase();
                 let value = text(variable, "/value");
-                if !value.is_empty() && SECRET_WORDS.iter().any(|word| upper.contains(word)) {
+                // The place of a secret is none.
+                if !value.is_empty() && !value.starts_with('/') && SECRET_WORDS.iter().any(|word| upper.contains(word))
+                {
                     found.push(format!("container {}: {name} holds its secret itself", text(container, "/name")));
                 }
             }
