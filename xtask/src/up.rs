@@ -45,6 +45,7 @@ In another terminal:
   haetae watch show WATCH
   haetae freeze show REQUEST
   haetae log verify
+  haetae --as su-bin status
 
 People: ji-woo and min-jun (police, unit cyber-1), seo-yeon (police, unit cyber-2), ha-eun (financial supervisor),
 su-bin (keeps the mesh running).
