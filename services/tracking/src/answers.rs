@@ -152,7 +152,8 @@ impl Answers {
     /// What follows for a confirm-address request, which is locked.
     async fn answer(&self, tx: &mut PgConnection, question: &Question, now: Moment) -> Result<(), HandleError> {
         let Asker::Request(request) = question.asker else { return Ok(()) };
-        let mut told = vec![tell::answered(request, question, now)];
+        let order = self.voice.order_answered(tx, question).await?;
+        let mut told = vec![tell::answered(request, question, order, now)];
         let conclusion = conclude(&db::question::of_request(&mut *tx, request).await?);
         if db::question::conclude(tx, question.asker, &question.target.account, &conclusion).await? {
             told.push(tell::concluded(question.asker, &question.subject, &question.target, &conclusion, now));

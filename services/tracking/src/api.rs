@@ -1,5 +1,7 @@
 //! Questions to tracking.
 
+use std::sync::Arc;
+
 use haetae_core::{Reason, RequestId, Violations, WatchId};
 use haetae_service::{refuse, refuse_all};
 use haetae_wire::convert::timestamp;
@@ -9,13 +11,13 @@ use haetae_wire::tracking::v1::{
     ListChainsResponse, ListTrailRequest, ListTrailResponse, TrailItem, tracking_service_server::TrackingService,
 };
 use prost::Message as _;
-use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
 use crate::db;
 use crate::page;
 use crate::question::conclude;
 use crate::tell;
+use crate::voice::Voice;
 
 /// Items on a page where the caller does not say.
 const PAGE: u32 = 200;
@@ -25,7 +27,7 @@ const LARGEST_PAGE: u32 = 1_000;
 /// Answers from what is stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
-    pub(crate) pool: PgPool,
+    pub(crate) voice: Arc<Voice>,
 }
 
 #[tonic::async_trait]
@@ -34,7 +36,9 @@ impl TrackingService for Api {
         let id = parse::<WatchId>("watch_id", &request.into_inner().watch_id)?;
         // One snapshot, so that the parts of a watch fit together.
         let mut tx = self
-            .pool
+            .voice
+            .log
+            .pool()
             .begin_with("begin transaction isolation level repeatable read, read only")
             .await
             .map_err(unavailable)?;
@@ -52,8 +56,8 @@ impl TrackingService for Api {
             Err(_) => return Err(field("page_size", Reason::FieldMalformed, "must not be negative")),
         };
         let after = page::read(id, &request.page_token).ok_or_else(|| refuse(Reason::PageTokenInvalid))?;
-        let stored = db::trail::items(&self.pool, id, after, size).await.map_err(unavailable)?;
-        if stored.is_empty() && db::watch::chain_of(&self.pool, id).await.map_err(unavailable)?.is_none() {
+        let stored = db::trail::items(self.voice.log.pool(), id, after, size).await.map_err(unavailable)?;
+        if stored.is_empty() && db::watch::chain_of(self.voice.log.pool(), id).await.map_err(unavailable)?.is_none() {
             return Err(refuse(Reason::NotFound).into());
         }
         let full = stored.len() == size as usize;
@@ -74,15 +78,21 @@ impl TrackingService for Api {
         request: Request<GetConfirmationRequest>,
     ) -> Result<Response<GetConfirmationResponse>, Status> {
         let id = parse::<RequestId>("request_id", &request.into_inner().request_id)?;
-        let target = db::question::confirmation(&self.pool, id).await.map_err(unavailable)?;
+        let target = db::question::confirmation(self.voice.log.pool(), id).await.map_err(unavailable)?;
         let target = target.ok_or_else(|| refuse(Reason::NotFound))?;
-        let questions = db::question::of_request(&self.pool, id).await.map_err(unavailable)?;
-        let confirmation = tell::confirmation(id, &target, &conclude(&questions), &questions);
+        let questions = db::question::of_request(self.voice.log.pool(), id).await.map_err(unavailable)?;
+        let mut lines = Vec::with_capacity(questions.len());
+        let mut conn = self.voice.log.pool().acquire().await.map_err(unavailable)?;
+        for question in &questions {
+            let order = self.voice.order_answered(&mut conn, question).await.map_err(unavailable)?;
+            lines.push(tell::confirmation_line(question, order));
+        }
+        let confirmation = tell::confirmation(id, &target, &conclude(&questions), lines);
         Ok(Response::new(GetConfirmationResponse { confirmation: Some(confirmation) }))
     }
 
     async fn list_chains(&self, _: Request<ListChainsRequest>) -> Result<Response<ListChainsResponse>, Status> {
-        let chains = db::chain::list(&self.pool).await.map_err(unavailable)?;
+        let chains = db::chain::list(self.voice.log.pool()).await.map_err(unavailable)?;
         let chains = chains.into_iter().map(|status| ChainStatus {
             chain: status.chain.to_string(),
             head_number: status.at.number,

@@ -1,6 +1,6 @@
 //! From what was found to what is said: entries of the log, and items that are shown.
 
-use haetae_core::{Account, Arrival, Moment, Reason, RequestId, Target, TransferId, WatchId};
+use haetae_core::{Account, Arrival, LegId, Moment, Reason, RequestId, Target, TransferId, WatchId};
 use haetae_ledger::{Expected, NewEntry};
 use haetae_seal::dsse::SigningKey;
 use haetae_wire::convert::timestamp;
@@ -19,6 +19,9 @@ use crate::watched::Watched;
 
 /// Who says it, in the log.
 pub(crate) const ACTOR: &str = "service:tracking";
+
+/// Kind of a question as it goes to its exchange.
+pub(crate) const QUESTION: &str = "question";
 
 /// Something to be said: an entry of the log, and where it belongs to a watch, an item that is shown.
 #[derive(Debug)]
@@ -148,10 +151,10 @@ pub(crate) fn concluded(asker: Asker, subject: &str, target: &Target, conclusion
     }
 }
 
-/// An exchange answered a confirm-address request, or did not.
-pub(crate) fn answered(request: RequestId, question: &Question, now: Moment) -> Told {
-    let message =
-        wire::ConfirmationAnswered { request_id: request.to_string(), line: Some(confirmation_line(question)) };
+/// An exchange answered a confirm-address request, or did not. `order` is as for [`confirmation_line`].
+pub(crate) fn answered(request: RequestId, question: &Question, order: Vec<u8>, now: Moment) -> Told {
+    let line = Some(confirmation_line(question, order));
+    let message = wire::ConfirmationAnswered { request_id: request.to_string(), line };
     let subject = question.subject.clone();
     let entry = entry(request_stream(request), subject, "confirmation-answered", message.encode_to_vec(), now);
     Told { entry, item: None }
@@ -159,9 +162,13 @@ pub(crate) fn answered(request: RequestId, question: &Question, now: Moment) -> 
 
 /// A question as it goes to its exchange: the exact bytes of the order's envelope.
 pub(crate) fn question(question: &Question, envelope: Vec<u8>, now: Moment) -> Told {
-    let stream = format!("question/{}", question.leg);
-    let entry = entry(stream, question.subject.clone(), "question", envelope, now);
+    let entry = entry(question_stream(question.leg), question.subject.clone(), QUESTION, envelope, now);
     Told { entry: NewEntry { audience: Some(question.exchange.to_string()), ..entry }, item: None }
+}
+
+/// Stream of what an exchange is asked about an account.
+pub(crate) fn question_stream(leg: LegId) -> String {
+    format!("question/{leg}")
 }
 
 /// A watch begins or ends.
@@ -209,17 +216,19 @@ pub(crate) fn confirmation(
     request: RequestId,
     target: &Target,
     conclusion: &Conclusion,
-    questions: &[Question],
+    lines: Vec<wire::ConfirmationLine>,
 ) -> wire::Confirmation {
     wire::Confirmation {
         request_id: request.to_string(),
         target: Some(exchange::Target::from(target)),
         conclusion: conclusion_of(conclusion).into(),
-        lines: questions.iter().map(confirmation_line).collect(),
+        lines,
     }
 }
 
-fn confirmation_line(question: &Question) -> wire::ConfirmationLine {
+/// What an exchange says about an account. `order` is the order that its statement answers, as
+/// [`Voice::order_answered`](crate::voice::Voice::order_answered) has it.
+pub(crate) fn confirmation_line(question: &Question, order: Vec<u8>) -> wire::ConfirmationLine {
     use haetae_core::ConfirmationAnswer::{Held, NotHeld, Unknown};
     let said = match &question.answer {
         Answer::Said(said) => Some(said),
@@ -242,6 +251,7 @@ fn confirmation_line(question: &Question) -> wire::ConfirmationLine {
         wallet_role: said.and_then(|said| said.role).map(role).unwrap_or_default(),
         statement: question.statement.clone(),
         target: Some(exchange::Target::from(&question.target)),
+        order,
     }
 }
 

@@ -86,6 +86,19 @@ impl Voice {
         Ok(())
     }
 
+    /// The order that a question's statement answers, as it was signed; empty without a statement.
+    pub(crate) async fn order_answered(
+        &self,
+        conn: &mut PgConnection,
+        question: &Question,
+    ) -> Result<Vec<u8>, sqlx::Error> {
+        let answered = question.order(question.answered).filter(|_| !question.statement.is_empty());
+        let Some(identity) = answered else { return Ok(Vec::new()) };
+        let sent = self.log.entries_of_stream(conn, &tell::question_stream(question.leg)).await?;
+        let mut orders = sent.into_iter().filter(|entry| entry.kind == tell::QUESTION).filter_map(|entry| entry.payload);
+        Ok(orders.find(|order| order_identity(order) == *identity).unwrap_or_default())
+    }
+
     /// Signs the next order of a question. None where no authorisation allows it any more: then it stays open.
     pub(crate) fn ask(&self, question: &mut Question, authorisation: Option<&[u8]>, now: Moment) -> Option<Told> {
         question.ask_at = None;

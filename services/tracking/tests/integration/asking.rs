@@ -41,13 +41,19 @@ async fn a_confirm_address_request_is_answered_with_the_exchanges_own_statements
     let statement = &lines[0].statement;
     let receipt =
         haetae_wire::signed::open_receipt(statement, &mesh.keyring, &"bithumb".parse().unwrap(), None).unwrap();
-    assert_eq!(receipt.report.confirmation.unwrap().answer, ConfirmationAnswer::Held);
+    assert_eq!(receipt.report.confirmation.as_ref().unwrap().answer, ConfirmationAnswer::Held);
+    // Whoever has only the line finds the address under the exchange's signature.
+    let order = haetae_wire::signed::open_order_envelope(&lines[0].order, &mesh.keyring).unwrap();
+    assert_eq!(order.identity, receipt.report.order_sha256);
+    assert_eq!(order.order.target.account, account);
 
     let said = mesh.said().await;
     let answered: Vec<wire::ConfirmationAnswered> =
         said.iter().filter(|said| said.kind == "confirmation-answered").map(crate::mesh::Said::read).collect();
     assert_eq!(answered.len(), 2);
     assert!(answered.iter().all(|answered| answered.request_id == request.to_string()));
+    let told: Vec<_> = answered.into_iter().filter_map(|answered| answered.line).collect();
+    assert!(lines.iter().all(|line| told.contains(line)), "the log tells the same lines");
 }
 
 #[tokio::test(flavor = "multi_thread")]
