@@ -1,5 +1,7 @@
 //! All SQL of the connector.
 
+pub(crate) mod standing;
+
 use haetae_core::{LegId, Moment, RequestId};
 use sqlx::{FromRow, PgConnection, PgPool, migrate::Migrator};
 use uuid::Uuid;

@@ -17,6 +17,7 @@ mod facts;
 mod forget;
 mod late;
 mod orders;
+mod standing;
 mod worker;
 
 pub use config::{ClientCertificate, Config};

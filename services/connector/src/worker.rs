@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
+use futures::{FutureExt, future::BoxFuture};
 use haetae_core::{ExchangeId, Moment};
 use haetae_ledger::{Handler, Log};
 use haetae_mesh::{
@@ -10,7 +11,7 @@ use haetae_mesh::{
     config::{PeerConfig, PeerTls},
 };
 use haetae_service::{
-    Assembly,
+    Assembly, Own,
     logs::{self, ConnectorLog},
 };
 use haetae_wire::{
@@ -19,6 +20,7 @@ use haetae_wire::{
         connector_service_server::{ConnectorService, ConnectorServiceServer},
     },
     keys::Keyring,
+    operations::v1::status_service_server::StatusServiceServer,
     registry::{Exchange, Registry},
 };
 use opentelemetry::{KeyValue, global};
@@ -27,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, api::Api, config::ClientCertificate, db, deliver::Deliverer, events::Events, forget, late::Lateness,
-    orders::Orders,
+    orders::Orders, standing,
 };
 
 /// How often the queue is measured.
@@ -70,6 +72,12 @@ impl Connector {
     /// What follows from tracking's and freeze's logs.
     pub fn orders(&self) -> impl Handler + use<> {
         Orders { exchange: self.exchange.clone(), keyring: Arc::clone(&self.keyring) }
+    }
+
+    /// How the line stands, for operators.
+    pub fn standing(&self) -> impl Fn() -> BoxFuture<'static, Result<Own, sqlx::Error>> + Send + Sync + use<> {
+        let (exchange, pool, circuit) = (self.exchange.clone(), self.log.pool().clone(), self.deliverer.circuit());
+        move || standing::own(exchange.clone(), pool.clone(), circuit.clone()).boxed()
     }
 
     /// What is answered.
@@ -122,8 +130,13 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
     let key = registry.log_verifier("freeze");
     assembly.follow_addressed("freeze", addressed_to, freeze, key, connector.orders())?;
 
+    let intake = logs::intake(boot.peer("intake")?);
+    let name = format!("connector/{exchange}");
+    let status = assembly.operate(&name, intake, registry.log_verifier("intake"), connector.standing())?;
+
     let server = boot
         .server()
+        .add(StatusServiceServer::new(status))
         .add(ConnectorServiceServer::new(connector.api()))
         .add(ConnectorLogServiceServer::new(ConnectorLog(assembly.log.clone())));
     assembly.spawn(|cancel| connector.run(cancel));

@@ -3,13 +3,14 @@
 use haetae_core::{CaseRef, LegId, Moment, Reason, RequestId, Violations};
 use haetae_ledger::{Log, Which};
 use haetae_mesh::Refusal;
-use haetae_service::{refuse, refuse_all};
+use haetae_service::{Own, refuse, refuse_all};
 use haetae_wire::convert::timestamp;
 use haetae_wire::exchange::v1::SignedOrder;
 use haetae_wire::freeze::v1::{
     GetSignedOrderRequest, GetSignedOrderResponse, HaltInForce, ListHaltsRequest, ListHaltsResponse, ListLegsRequest,
     ListLegsResponse, freeze_service_server::FreezeService,
 };
+use haetae_wire::operations::v1::HaltState;
 use haetae_wire::read;
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
@@ -101,6 +102,29 @@ fn in_force(halt: &Halt) -> HaltInForce {
         case_number: if of_case { number.clone() } else { String::new() },
         since: Some(timestamp(*since)),
     }
+}
+
+/// The halts in force, for operators: without the numbers of the cases that they stop.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn own(pool: PgPool) -> Result<Own, sqlx::Error> {
+    let brake = db::brake(&mut *pool.acquire().await?).await?;
+    let halts = brake.halts().iter().map(|halt| {
+        let (scope, exchange) = match &halt.scope {
+            Scope::Everything => ("everything", String::new()),
+            Scope::Exchange(exchange) => ("exchange", exchange.to_string()),
+            Scope::Case { .. } => ("case", String::new()),
+        };
+        HaltState {
+            request_id: halt.request.to_string(),
+            agency: halt.case.agency.to_string(),
+            scope: scope.to_owned(),
+            exchange,
+            since: Some(timestamp(halt.since)),
+        }
+    });
+    Ok(Own { halts: halts.collect(), ..Own::default() })
 }
 
 /// The last leg of a page: when it was opened, in microseconds, and its id.

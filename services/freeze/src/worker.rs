@@ -19,12 +19,13 @@ use haetae_wire::{
         freeze_service_server::{FreezeService, FreezeServiceServer},
     },
     keys::Keyring,
+    operations::v1::status_service_server::StatusServiceServer,
     registry::Registry,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
-use crate::api::Api;
+use crate::api::{Api, own};
 use crate::arrivals::Arrivals;
 use crate::config::Config;
 use crate::decisions::{Decisions, now};
@@ -121,7 +122,8 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
         pace: config.pace(),
     });
 
-    let intake = logs::intake(boot.peer("intake")?);
+    let at_intake = boot.peer("intake")?;
+    let intake = logs::intake(at_intake.clone());
     assembly.follow("intake", intake, registry.log_verifier("intake"), replica.on_intake())?;
     let tracking = logs::tracking(boot.peer("tracking")?);
     assembly.follow("tracking", tracking, registry.log_verifier("tracking"), replica.on_tracking())?;
@@ -130,6 +132,9 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
         let name = format!("connector/{exchange}");
         assembly.follow(&name, connector, registry.log_verifier(&name), replica.on_connector(exchange))?;
     }
+    let pool = assembly.pool.clone();
+    let pinned = registry.log_verifier("intake");
+    let status = assembly.operate("freeze", logs::intake(at_intake), pinned, move || own(pool.clone()))?;
     let api = replica.api();
     assembly.spawn(|cancel| replica.chase(cancel));
     let pool = assembly.pool.clone();
@@ -137,6 +142,7 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
 
     let server = boot
         .server()
+        .add(StatusServiceServer::new(status))
         .add(FreezeServiceServer::new(api))
         .add(FreezeLogServiceServer::new(FreezeLog(assembly.log.clone())));
     assembly.serve(server).await

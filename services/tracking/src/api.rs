@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use haetae_core::{Reason, RequestId, Violations, WatchId};
-use haetae_service::{refuse, refuse_all};
-use haetae_wire::convert::timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haetae_core::{ChainId, Reason, RequestId, Violations, WatchId};
+use haetae_service::{Own, refuse, refuse_all};
+use haetae_wire::convert::{duration, timestamp};
+use haetae_wire::operations::v1::ChainState;
 use haetae_wire::read;
 use haetae_wire::tracking::v1::{
     ChainStatus, GetConfirmationRequest, GetConfirmationResponse, GetWatchRequest, GetWatchResponse, ListChainsRequest,
@@ -102,6 +107,22 @@ impl TrackingService for Api {
         });
         Ok(Response::new(ListChainsResponse { chains: chains.collect() }))
     }
+}
+
+/// How the chains stand, for operators. `block_times` are the usual times between the blocks of those that are read.
+pub(crate) async fn own(pool: PgPool, block_times: Arc<BTreeMap<ChainId, Duration>>) -> Result<Own, sqlx::Error> {
+    let stored = db::chain::list(&pool).await?;
+    let chains = block_times.iter().map(|(chain, block_time)| {
+        let read = stored.iter().find(|status| status.chain == *chain);
+        ChainState {
+            chain: chain.to_string(),
+            read_block: read.map(|status| status.at.number).unwrap_or_default(),
+            node_block: read.map(|status| status.node_number).unwrap_or_default(),
+            last_block_at: read.map(|status| timestamp(status.handled_at)),
+            block_time: Some(duration(*block_time)),
+        }
+    });
+    Ok(Own { chains: chains.collect(), ..Own::default() })
 }
 
 fn parse<T>(name: &str, text: &str) -> Result<T, Status>

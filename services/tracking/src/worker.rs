@@ -1,8 +1,10 @@
 //! From configuration to a running service.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use haetae_core::{ChainId, ExchangeId};
@@ -11,6 +13,7 @@ use haetae_mesh::Boot;
 use haetae_seal::dsse::SigningKey;
 use haetae_service::{Assembly, logs};
 use haetae_wire::keys::Keyring;
+use haetae_wire::operations::v1::status_service_server::StatusServiceServer;
 use haetae_wire::registry::Registry;
 use haetae_wire::tracking::v1::{
     tracking_log_service_server::TrackingLogServiceServer,
@@ -20,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
-use crate::api::Api;
+use crate::api::{Api, own};
 use crate::config::{ChainConfig, Config};
 use crate::db::MIGRATOR;
 use crate::evm::{Evm, Nodes};
@@ -38,7 +41,8 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
     let mut assembly = Assembly::open("tracking", &boot, &MIGRATOR).await?;
     let tracking = Tracking::new(boot.config().clone(), &registry, assembly.log.clone())?;
 
-    let intake = logs::intake(boot.peer("intake")?);
+    let at_intake = boot.peer("intake")?;
+    let intake = logs::intake(at_intake.clone());
     assembly.follow("intake", intake, registry.log_verifier("intake"), tracking.of_intake())?;
     for exchange in registry.exchanges() {
         let name = format!("connector/{}", exchange.id);
@@ -46,8 +50,12 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
         let handler = tracking.of_connector(&exchange.id);
         assembly.follow(&name, connector, registry.log_verifier(&name), handler)?;
     }
+    let (pool, block_times) = (assembly.pool.clone(), Arc::new(tracking.block_times()));
+    let own = move || own(pool.clone(), Arc::clone(&block_times));
+    let status = assembly.operate("tracking", logs::intake(at_intake), registry.log_verifier("intake"), own)?;
     let server = boot
         .server()
+        .add(StatusServiceServer::new(status))
         .add(TrackingServiceServer::new(tracking.api()))
         .add(TrackingLogServiceServer::new(logs::TrackingLog(assembly.log.clone())));
     assembly.spawn(|cancel| tracking.run(cancel));
@@ -90,9 +98,16 @@ impl Tracking {
         Answers { exchange: exchange.clone(), voice: Arc::clone(&self.voice) }
     }
 
+    /// The chains that are read, and the usual time between the blocks of each.
+    pub fn block_times(&self) -> BTreeMap<ChainId, Duration> {
+        let of =
+            |(chain, config): &(ChainId, ChainConfig)| (chain.clone(), Duration::from_millis(config.block_time_ms));
+        self.chains.iter().map(of).collect()
+    }
+
     /// Answers to questions.
     pub fn api(&self) -> impl TrackingService + Clone + use<> {
-        Api { voice: Arc::clone(&self.voice) }
+        Api { pool: self.voice.log.pool().clone() }
     }
 
     /// Reads the chains, asks again, and ends watches, until cancelled.
