@@ -49,13 +49,11 @@ pub(crate) async fn prepared(redis: bool, install: Install) -> Result<PathBuf> {
 
 async fn played(redis: bool, json: bool, install: Install) -> Result<Outcome> {
     let programs = prepared(redis, install).await?;
+    let told_to_end = ending::told()?;
     let mut narrator = Narrator::new(json);
     tokio::select! {
         played = play(redis, &programs, &mut narrator) => played,
-        told = ending::told() => {
-            told?;
-            bail!("told to end; everything that was started is ended")
-        }
+        () = told_to_end => bail!("told to end; everything that was started is ended"),
     }
 }
 

@@ -4,14 +4,17 @@ use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Waits for Ctrl-C, or for the signal with which systems end a process.
+/// Listens from now on for Ctrl-C and for the signal with which systems end a process; what it returns waits for either.
 ///
 /// # Errors
 /// When signals cannot be heard.
-pub(crate) async fn told() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-    }
+pub(crate) fn told() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
 }

@@ -11,10 +11,11 @@ use crate::{demo, ending, narrator::Narrator};
 /// Starts a mesh and keeps it until it is told to end.
 pub(crate) async fn run(redis: bool, deal: bool, install: Install) -> Result<()> {
     let programs = demo::prepared(redis, install).await?;
+    let told_to_end = ending::told()?;
     let mut narrator = Narrator::new(false);
     tokio::select! {
         failed = keep(redis, deal, &programs, &mut narrator) => match failed? {},
-        told = ending::told() => told?,
+        () = told_to_end => {}
     }
     narrator.step("Everything that was started is ended");
     Ok(())
