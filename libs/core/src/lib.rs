@@ -17,6 +17,7 @@ mod legal;
 mod order;
 pub mod reason;
 mod statement;
+mod taint;
 mod transfer;
 
 pub use account::{Account, MalformedAccount, Target};
@@ -39,6 +40,7 @@ pub use statement::{
     Confirmation, ConfirmationAnswer, Event, EventContent, LegReport, LegState, Receipt, Refusal, RefusalReason,
     SuspiciousActivity,
 };
+pub use taint::{TaintRule, UnknownTaintRule};
 pub use transfer::{MalformedTransfer, TransferId, TransferIndex};
 
 /// A moment, UTC. Everything that is stored or signed has whole microseconds: see [`micros`].

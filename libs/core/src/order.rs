@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::{
     Act, Amount, ArrivalId, Asset, Authorisation, AuthorisationId, ExchangeId, LegId, Moment, OrderKind, Subject,
-    Target, TransferId, WatchId, derived,
+    TaintRule, Target, TransferId, WatchId, derived,
 };
 
 /// One leg's complete desired state.
@@ -80,6 +80,8 @@ pub struct Arrival {
     pub amount: Amount,
     /// The part of it that is traced to the theft.
     pub traced: Amount,
+    /// By which rule.
+    pub rule: TaintRule,
     /// Number of the block it was seen in.
     pub block_number: u64,
     /// Hash of that block as the chain prints it.

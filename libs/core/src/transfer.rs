@@ -30,13 +30,15 @@ pub enum TransferIndex {
     Trace(String),
     /// An output of the transaction, where money is kept in outputs.
     Output(u32),
+    /// What the transaction cost its sender. Nobody is paid by it: it is never a hop nor an arrival.
+    Fee,
 }
 
 /// A text that is not a transfer's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MalformedTransfer {
     /// Not one of the forms.
-    #[error("must be `native`, `log/<ordinal>`, `trace/<path>` or `out/<ordinal>`")]
+    #[error("must be `native`, `log/<ordinal>`, `trace/<path>`, `out/<ordinal>` or `fee`")]
     Index,
     /// Not a transaction hash.
     #[error("must be a transaction hash as its chain prints it: {0}64 lowercase hexadecimal digits")]
@@ -81,6 +83,7 @@ impl fmt::Display for TransferIndex {
             Self::Log(ordinal) => write!(f, "log/{ordinal}"),
             Self::Trace(path) => write!(f, "trace/{path}"),
             Self::Output(ordinal) => write!(f, "out/{ordinal}"),
+            Self::Fee => f.write_str("fee"),
         }
     }
 }
@@ -91,6 +94,7 @@ impl FromStr for TransferIndex {
     fn from_str(text: &str) -> Result<Self, MalformedTransfer> {
         let index = match text.split_once('/') {
             None if text == "native" => Self::Native,
+            None if text == "fee" => Self::Fee,
             Some(("log", ordinal)) => Self::Log(ordinal.parse().map_err(|_| MalformedTransfer::Index)?),
             Some(("out", ordinal)) => Self::Output(ordinal.parse().map_err(|_| MalformedTransfer::Index)?),
             Some(("trace", path)) if path.split('/').all(|step| step.parse::<u32>().is_ok()) => {
@@ -109,10 +113,11 @@ mod tests {
 
     #[test]
     fn an_index_has_one_spelling() {
-        for good in ["native", "log/0", "log/17", "trace/0", "trace/0/2/1", "out/0", "out/12"] {
+        for good in ["native", "log/0", "log/17", "trace/0", "trace/0/2/1", "out/0", "out/12", "fee"] {
             assert_eq!(good.parse::<TransferIndex>().unwrap().to_string(), good);
         }
-        for bad in ["", "Native", "log/", "log/-1", "log/01", "log/1/2", "trace/", "trace/a", "out/x", "out/"] {
+        for bad in ["", "Native", "log/", "log/-1", "log/01", "log/1/2", "trace/", "trace/a", "out/x", "out/", "fee/0"]
+        {
             assert_eq!(bad.parse::<TransferIndex>(), Err(MalformedTransfer::Index), "{bad}");
         }
     }

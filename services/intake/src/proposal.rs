@@ -6,7 +6,8 @@ use std::{
 };
 
 use haetae_core::{
-    Amount, Asset, Confidentiality, Document, ExchangeId, LegId, Officer, RequestId, RequestKind, Target, WatchId,
+    Amount, Asset, Confidentiality, Document, ExchangeId, LegId, Officer, RequestId, RequestKind, TaintRule, Target,
+    WatchId,
 };
 use haetae_wire::{
     convert,
@@ -51,6 +52,8 @@ pub(crate) struct Watch {
     pub(crate) period: Duration,
     pub(crate) limits: WatchLimits,
     pub(crate) standing_freeze: Option<StandingTerms>,
+    /// None where it was left open, until the law has been applied.
+    pub(crate) rule: Option<TaintRule>,
 }
 
 /// 0 stands for the basis' own limit until the law has been applied.
@@ -166,6 +169,7 @@ impl From<&Watch> for v1::Watch {
                 max_degree: watch.limits.max_degree,
             }),
             standing_freeze: watch.standing_freeze.as_ref().map(Into::into),
+            taint_rule: watch.rule.map_or(exchange::TaintRule::Unspecified, Into::into).into(),
         }
     }
 }

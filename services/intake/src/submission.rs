@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use haetae_core::{
     Account, AgencyId, Amount, Asset, ChainId, Collect, ExchangeId, LegalBasis, LegalRules, Limits, Moment, NotAllowed,
-    Reason, RequestKind, Violation, Violations,
+    Reason, RequestKind, TaintRule, Violation, Violations,
 };
 use haetae_wire::{
     exchange::v1::{AssetAmount, Target},
@@ -261,7 +261,17 @@ fn watch(v: &mut Violations, basis: Basis<'_>, wire: &v1::Watch) -> Option<Watch
         None => Some(None),
         Some(wire) => v.within("standing_freeze", |v| standing_terms(v, basis, wire, stolen.as_ref())).map(Some),
     };
-    Some(Watch { root: root?, stolen: stolen?, period: period?, limits: limits?, standing_freeze: standing_freeze? })
+    let rule = read::choice_optional::<TaintRule>(v, "taint_rule", wire.taint_rule);
+    // What is granted names its rule; what was left open is told from what was chosen as long as it is only compared.
+    let rule = rule.map(|rule| basis.map_or(rule, |_| Some(rule.unwrap_or_default())));
+    Some(Watch {
+        root: root?,
+        stolen: stolen?,
+        period: period?,
+        limits: limits?,
+        standing_freeze: standing_freeze?,
+        rule: rule?,
+    })
 }
 
 /// `stolen` is what the watch states, where it is at hand: more than that is nobody's to freeze.

@@ -1,13 +1,14 @@
-//! All watches of one chain in memory, and which of them a transfer concerns: one look by a keyed hash, whatever the
+//! All watches of one chain in memory, and which of them a transfer concerns: two looks by a keyed hash, whatever the
 //! number of watches.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use haetae_core::{Account, Amount, Asset, ChainId, Moment, TransferId, WatchId};
+use thiserror::Error;
 
-use crate::knowledge::{AccountFacts, FactsMissing};
-use crate::source::{Block, Transfer};
+use crate::knowledge::{AccountFacts, Look, Missing, Opening};
+use crate::source::{BalanceAt, Block, Transfer};
 use crate::trail::{Place, Sighting};
 use crate::watched::{News, Watched};
 
@@ -15,33 +16,117 @@ use crate::watched::{News, Watched};
 pub(crate) struct Book {
     chain: ChainId,
     watches: HashMap<WatchId, Watched>,
-    /// Accounts under watch. May name watches that do not follow the account any more: they are asked before it counts.
+    /// Accounts whose payments matter. May name watches that do not follow the account any more: they are asked before it
+    /// counts.
     index: HashMap<Address, HashSet<WatchId>>,
+    /// Accounts to whom payments matter as well; likewise.
+    payees: HashMap<Address, HashSet<WatchId>>,
     indexed: HashMap<WatchId, HashSet<Address>>,
+    /// Watches that have to know what lies at their root before the next block.
+    unopened: BTreeSet<WatchId>,
+}
+
+/// What the chain has to be asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) facts: BTreeSet<Address>,
+    pub(crate) balances: BTreeSet<BalanceAt>,
+}
+
+/// What the chain has to be asked about before a block can be taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Needed {
+    #[error("an account's facts are needed first")]
+    Facts(Address),
+    #[error("an account's balance is needed first")]
+    Balance(BalanceAt),
+}
+
+/// What the chain has said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) facts: HashMap<Address, AccountFacts>,
+    /// None where no node could say.
+    pub(crate) balances: HashMap<BalanceAt, Option<U256>>,
+}
+
+impl From<Needed> for Needs {
+    fn from(needed: Needed) -> Self {
+        match needed {
+            Needed::Facts(account) => Self { facts: BTreeSet::from([account]), ..Self::default() },
+            Needed::Balance(at) => Self { balances: BTreeSet::from([at]), ..Self::default() },
+        }
+    }
+}
+
+/// What was asked, as it bears on one transfer of a block.
+struct Before<'a> {
+    block: &'a Block,
+    position: u32,
+    asked: &'a Asked,
+}
+
+impl Look for Before<'_> {
+    fn facts(&self, account: &Account) -> Option<AccountFacts> {
+        self.asked.facts.get(&account.evm_address()?).copied()
+    }
+
+    /// What lay there before the block, and what the block itself moved before the transfer.
+    fn opening(&self, account: &Account, asset: &Asset) -> Option<Opening> {
+        let (account, token) = (account.evm_address()?, asset.contract());
+        let before = *self.asked.balances.get(&BalanceAt { account, token, block: self.block.parent })?;
+        let earlier = self.block.transfers.iter().take(self.position as usize).filter(|earlier| earlier.token == token);
+        let balance = before.map(|before| {
+            earlier.fold(before, |balance, earlier| match (earlier.from == account, earlier.to == account) {
+                (true, _) => balance.saturating_sub(earlier.amount),
+                (false, true) => balance.saturating_add(earlier.amount),
+                (false, false) => balance,
+            })
+        });
+        let since = Place { block: self.block.at.number, position: self.position };
+        Some(Opening { since, balance: balance.map(Amount::from_u256) })
+    }
 }
 
 impl Book {
     pub(crate) fn new(chain: ChainId) -> Self {
-        Self { chain, watches: HashMap::new(), index: HashMap::new(), indexed: HashMap::new() }
+        Self {
+            chain,
+            watches: HashMap::new(),
+            index: HashMap::new(),
+            payees: HashMap::new(),
+            indexed: HashMap::new(),
+            unopened: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn put(&mut self, watched: Watched) {
         let id = watched.terms().watch;
         self.remove(id);
         let followed: Vec<Address> = watched.followed().filter_map(Account::evm_address).collect();
+        let counted: Vec<Address> = watched.counted().filter_map(Account::evm_address).collect();
+        if watched.unopened().next().is_some() {
+            self.unopened.insert(id);
+        }
         self.watches.insert(id, watched);
         for account in followed {
             self.enter(account, id);
+        }
+        for account in counted {
+            self.enter_payee(account, id);
         }
     }
 
     pub(crate) fn remove(&mut self, id: WatchId) {
         self.watches.remove(&id);
+        self.unopened.remove(&id);
         for account in self.indexed.remove(&id).unwrap_or_default() {
-            if let Some(watches) = self.index.get_mut(&account) {
-                watches.remove(&id);
-                if watches.is_empty() {
-                    self.index.remove(&account);
+            for index in [&mut self.index, &mut self.payees] {
+                if let Some(watches) = index.get_mut(&account) {
+                    watches.remove(&id);
+                    if watches.is_empty() {
+                        index.remove(&account);
+                    }
                 }
             }
         }
@@ -55,53 +140,74 @@ impl Book {
         self.watches.get_mut(&id)
     }
 
-    /// Accounts that money may come to in this block and of which nothing is known yet: their facts will be needed. Along
-    /// a way within the block it names too many rather than too few.
-    pub(crate) fn leads(&self, block: &Block) -> BTreeSet<Address> {
-        let mut leads = BTreeSet::new();
-        for transfer in &block.transfers {
-            let further = leads.contains(&transfer.from);
-            if further || self.index.contains_key(&transfer.from) && self.leads_on(transfer) {
-                leads.insert(transfer.to);
+    /// What has to be asked about before these blocks can be taken in: accounts that money may come to and of which nothing
+    /// is known yet, and what lies at them. Along a way within a block it names too many rather than too few.
+    pub(crate) fn needs(&self, blocks: &[Block]) -> Needs {
+        let mut needs = Needs::default();
+        if let Some(first) = blocks.first() {
+            let roots = self.unopened.iter().filter_map(|id| self.watches.get(id));
+            needs.balances.extend(roots.flat_map(|watched| at_root(watched, first)).map(|(_, at)| at));
+        }
+        for block in blocks {
+            let mut reached = HashSet::new();
+            let mut counting = HashSet::new();
+            for transfer in block.transfers.iter().filter(|transfer| !transfer.is_fee()) {
+                let (facts, balance) = self.leads_on(transfer);
+                if facts || reached.contains(&transfer.from) {
+                    reached.insert(transfer.to);
+                    needs.facts.insert(transfer.to);
+                }
+                if balance || counting.contains(&(transfer.from, transfer.token)) {
+                    counting.insert((transfer.to, transfer.token));
+                    let (account, token) = (transfer.to, transfer.token);
+                    needs.balances.insert(BalanceAt { account, token, block: block.parent });
+                }
             }
         }
-        leads
+        needs
     }
 
-    fn leads_on(&self, transfer: &Transfer) -> bool {
-        let Some(ids) = self.index.get(&transfer.from) else { return false };
+    /// Whether a transfer brings money to an account whose facts, and whose balance, have to be known.
+    fn leads_on(&self, transfer: &Transfer) -> (bool, bool) {
+        let Some(ids) = self.index.get(&transfer.from) else { return (false, false) };
         let (from, to) = (self.account(transfer.from), self.account(transfer.to));
         let (asset, amount) = (self.asset(transfer), Amount::from_u256(transfer.amount));
-        ids.iter().filter_map(|id| self.watches.get(id)).any(|watched| {
-            watched.concerns(&from, &asset)
-                && !watched.terms().is_dust(&asset, amount)
-                && watched.knowledge().get(&to).is_none()
-        })
+        let mut needed = (false, false);
+        for watched in ids.iter().filter_map(|id| self.watches.get(id)) {
+            if watched.may_carry(&from, &asset) && !watched.terms().is_dust(&asset, amount) {
+                needed.0 |= watched.knowledge().get(&to).is_none();
+                needed.1 |= watched.terms().rule.needs_balances() && watched.knowledge().opening(&to, &asset).is_none();
+            }
+        }
+        needed
     }
 
     /// Matches a block, in its order; each account that money comes to is under watch before the next transfer. Gives the
     /// watches that found something.
     ///
     /// # Errors
-    /// When the facts of an account are needed. The book is then to be thrown away.
-    pub(crate) fn take_in(
-        &mut self,
-        block: &Block,
-        now: Moment,
-        facts: &HashMap<Address, AccountFacts>,
-    ) -> Result<BTreeSet<WatchId>, FactsMissing> {
-        let mut touched = BTreeSet::new();
+    /// When the chain has to be asked something. The book is then to be thrown away.
+    pub(crate) fn take_in(&mut self, block: &Block, now: Moment, asked: &Asked) -> Result<BTreeSet<WatchId>, Needed> {
+        let mut touched = self.open_roots(block, asked)?;
         for (transfer, position) in block.transfers.iter().zip(0u32..) {
-            let Some(ids) = self.index.get(&transfer.from) else { continue };
-            let ids: Vec<WatchId> = ids.iter().copied().collect();
+            let (payers, payees) = (self.index.get(&transfer.from), self.payees.get(&transfer.to));
+            if payers.is_none() && payees.is_none() {
+                continue;
+            }
+            let ids: BTreeSet<WatchId> = payers.into_iter().chain(payees).flatten().copied().collect();
             let sighting = self.sighting(block, transfer, position, now);
             for id in ids {
                 let Some(watched) = self.watches.get_mut(&id) else { continue };
-                let look = |_: &Account| facts.get(&transfer.to).copied();
-                if watched.see(sighting.clone(), look)? {
+                let look = Before { block, position, asked };
+                if watched.see(sighting.clone(), &look).map_err(|missing| needed(&missing, block, transfer))? {
                     touched.insert(id);
-                    if watched.follows(&sighting.to) {
+                    let (follows, counts) =
+                        (watched.follows(&sighting.to), watched.counts(&sighting.to, &sighting.asset));
+                    if follows {
                         self.enter(transfer.to, id);
+                    }
+                    if counts {
+                        self.enter_payee(transfer.to, id);
                     }
                 }
             }
@@ -109,9 +215,29 @@ impl Book {
         Ok(touched)
     }
 
+    /// Notes what lies at roots before a block. Gives the watches that had not known.
+    fn open_roots(&mut self, block: &Block, asked: &Asked) -> Result<BTreeSet<WatchId>, Needed> {
+        let unopened = std::mem::take(&mut self.unopened);
+        for id in &unopened {
+            let Some(watched) = self.watches.get_mut(id) else { continue };
+            let since = Place { block: block.at.number.saturating_sub(1), position: u32::MAX };
+            for (asset, at) in at_root(watched, block) {
+                let balance = asked.balances.get(&at).ok_or(Needed::Balance(at))?;
+                watched.open_root(&asset, Opening { since, balance: balance.map(Amount::from_u256) });
+                self.indexed.entry(*id).or_default().insert(at.account);
+                self.payees.entry(at.account).or_default().insert(*id);
+            }
+        }
+        Ok(unopened)
+    }
+
     /// Takes back the blocks after `fork`. Gives the watches that had found something in them.
     pub(crate) fn rewind(&mut self, fork: u64) -> BTreeSet<WatchId> {
-        self.watches.iter_mut().filter_map(|(id, watched)| watched.rewind(fork).then_some(*id)).collect()
+        let touched: BTreeSet<WatchId> =
+            self.watches.iter_mut().filter_map(|(id, watched)| watched.rewind(fork).then_some(*id)).collect();
+        let unopened = |id: &&WatchId| self.watches.get(*id).is_some_and(|watched| watched.unopened().next().is_some());
+        self.unopened.extend(touched.iter().filter(unopened));
+        touched
     }
 
     /// What a watch has to say.
@@ -122,6 +248,12 @@ impl Book {
     fn enter(&mut self, account: Address, id: WatchId) {
         self.index.entry(account).or_default().insert(id);
         self.indexed.entry(id).or_default().insert(account);
+    }
+
+    /// Of an account at which everything counts, payments matter both ways.
+    fn enter_payee(&mut self, account: Address, id: WatchId) {
+        self.enter(account, id);
+        self.payees.entry(account).or_default().insert(id);
     }
 
     fn account(&self, address: Address) -> Account {
@@ -149,6 +281,23 @@ impl Book {
             place: Place { block: block.at.number, position },
             block_hash: block.at.hash.to_string(),
             seen_at: now,
+        }
+    }
+}
+
+/// Where it stands what lies at a watch's root before a block, as far as that has to be known.
+fn at_root(watched: &Watched, block: &Block) -> Vec<(Asset, BalanceAt)> {
+    let Some(account) = watched.terms().root.account.evm_address() else { return Vec::new() };
+    let at = |asset: &Asset| (asset.clone(), BalanceAt { account, token: asset.contract(), block: block.parent });
+    watched.unopened().map(at).collect()
+}
+
+/// What is missing is always about the payee.
+fn needed(missing: &Missing, block: &Block, transfer: &Transfer) -> Needed {
+    match missing {
+        Missing::Facts(_) => Needed::Facts(transfer.to),
+        Missing::Balance(..) => {
+            Needed::Balance(BalanceAt { account: transfer.to, token: transfer.token, block: block.parent })
         }
     }
 }
@@ -186,12 +335,13 @@ mod tests {
 
     fn book() -> Book {
         let mut book = Book::new(scene::chain());
-        book.put(Watched::restore(scene::terms(100), BTreeMap::new(), Vec::new()).unwrap());
+        book.put(Watched::restore(scene::terms(100), BTreeMap::new(), BTreeMap::new(), Vec::new()).unwrap());
         book
     }
 
-    fn all_plain() -> HashMap<Address, AccountFacts> {
-        (0..10).map(|n| (address(n), AccountFacts::default())).collect()
+    fn all_plain() -> Asked {
+        let facts = (0..10).map(|n| (address(n), AccountFacts::default())).collect();
+        Asked { facts, balances: HashMap::new() }
     }
 
     #[test]
@@ -207,16 +357,19 @@ mod tests {
     #[test]
     fn facts_are_wanted_along_the_whole_way_within_a_block_and_of_nobody_else() {
         let block = block(1, &[(5, 6, 9), (0, 1, 100), (1, 2, 60), (0, 7, 1)]);
-        assert_eq!(book().leads(&block), BTreeSet::from([address(1), address(2)]));
+        assert_eq!(book().needs(&[block]).facts, BTreeSet::from([address(1), address(2)]));
     }
 
     #[test]
     fn what_the_leads_name_is_enough_to_take_a_block_in() {
         let mut book = book();
         let block = block(1, &[(0, 1, 100), (1, 2, 60), (2, 1, 60), (1, 3, 90)]);
-        let facts = book.leads(&block).into_iter().map(|a| (a, AccountFacts::default())).collect();
-        assert!(book.take_in(&block, Moment::UNIX_EPOCH, &facts).is_ok());
-        assert!(book.leads(&block).is_empty(), "they are known now");
+        let needs = book.needs(std::slice::from_ref(&block));
+        assert!(needs.balances.is_empty(), "of a rule that needs none");
+        let facts = needs.facts.into_iter().map(|account| (account, AccountFacts::default())).collect();
+        let asked = Asked { facts, balances: HashMap::new() };
+        assert!(book.take_in(&block, Moment::UNIX_EPOCH, &asked).is_ok());
+        assert_eq!(book.needs(&[block]), Needs::default(), "they are known now");
     }
 
     #[test]

@@ -6,13 +6,13 @@ mod nodes;
 use std::time::Duration;
 
 use alloy::network::AnyNetwork;
-use alloy::primitives::{Address, B256, Bytes, U64};
+use alloy::primitives::{Address, B256, Bytes, U64, U256, hex};
 use alloy::providers::{Provider, RootProvider};
 use alloy::rpc::client::ClientBuilder;
 use alloy::transports::ws::WsConnect;
 use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::answers::{FullBlock, Header, Receipt};
 pub(crate) use self::nodes::Nodes;
 use crate::knowledge::AccountFacts;
-use crate::source::{Block, BlockRef, ChainSource};
+use crate::source::{BalanceAt, Block, BlockRef, ChainSource};
 
 /// How long a node may take to accept a subscription.
 const CONNECTING: Duration = Duration::from_secs(3);
@@ -29,6 +29,10 @@ const CONNECTING: Duration = Duration::from_secs(3);
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// An unanswered ping after this long ends a subscription.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// `balanceOf(address)` (ERC-20).
+const BALANCE_OF: [u8; 4] = hex!("70a08231");
+/// Balances asked for at the same time.
+const SIDE_BY_SIDE: usize = 8;
 /// What an account's code begins with where it only names the contract it delegates to (EIP-7702): it is no contract.
 const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
 
@@ -60,6 +64,28 @@ impl Evm {
         let calls = block.transactions.iter().map(|tx| ("eth_getTransactionReceipt", json!([tx.hash]))).collect();
         let receipts: Vec<Option<Receipt>> = self.nodes.ask_all(calls).await?;
         Ok(receipts.into_iter().collect())
+    }
+
+    async fn balance(&self, of: BalanceAt) -> anyhow::Result<Option<U256>> {
+        // By hash (EIP-1898): the number may mean another block by now.
+        let at = json!({"blockHash": of.block});
+        let answer = match of.token {
+            None => self.nodes.ask_any("eth_getBalance", json!([of.account, at])).await.map(Some),
+            Some(token) => {
+                let data = hex::encode_prefixed([&BALANCE_OF[..], of.account.into_word().as_slice()].concat());
+                let answer = self.nodes.ask_any::<Bytes>("eth_call", json!([{"to": token, "data": data}, at])).await;
+                // A contract may answer with nothing, or with more.
+                answer.map(|bytes| bytes.get(..32).map(U256::from_be_slice))
+            }
+        };
+        match answer {
+            Err(error) if nodes::is_refusal(&error) => {
+                let block: Option<Header> = self.nodes.ask("eth_getBlockByHash", json!([of.block, false])).await?;
+                block.context("the node does not have the block any more")?;
+                Ok(None)
+            }
+            answer => answer,
+        }
     }
 
     /// Passes on what a node says of new blocks, until the subscription ends.
@@ -163,6 +189,10 @@ impl ChainSource for Evm {
             degree: nonce.to(),
         });
         Ok(known.collect())
+    }
+
+    async fn balances(&self, of: &[BalanceAt]) -> anyhow::Result<Vec<Option<U256>>> {
+        stream::iter(of.to_vec()).map(|of| self.balance(of)).buffered(SIDE_BY_SIDE).try_collect().await
     }
 
     async fn tell_newest(&self, newest: watch::Sender<Option<BlockRef>>, poll: Duration, cancel: CancellationToken) {

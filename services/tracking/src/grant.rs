@@ -1,6 +1,8 @@
 //! What intake granted, as far as it is done here.
 
-use haetae_core::{Authorisation, CaseRef, Moment, OrderKind, RequestId, Target, Violation, Violations, WatchId};
+use haetae_core::{
+    Authorisation, CaseRef, Moment, OrderKind, RequestId, TaintRule, Target, Violation, Violations, WatchId,
+};
 use haetae_wire::intake::v1::{RequestGranted, Watch, request_content::Kind};
 use haetae_wire::read::{self, Read as _};
 use uuid::Uuid;
@@ -74,6 +76,7 @@ fn read_watch(v: &mut Violations, wire: &RequestGranted, watch: &Watch, request:
     let stolen = read::amounts(v, "stolen", &watch.stolen);
     let limits = read::present(v, "limits", watch.limits.as_ref())?;
     let dust = v.within("limits", |v| read::amounts(v, "dust", &limits.dust));
+    let rule = read::choice_optional::<TaintRule>(v, "taint_rule", watch.taint_rule);
     let terms = Terms {
         watch: id?,
         request: request?,
@@ -86,6 +89,8 @@ fn read_watch(v: &mut Violations, wire: &RequestGranted, watch: &Watch, request:
             max_questions: limits.max_questions,
             max_degree: u64::from(limits.max_degree),
         },
+        // What was granted before a rule could be chosen.
+        rule: rule?.unwrap_or_default(),
         exchanges: 0,
     };
     Some(Wanted::Watch { terms, until: until? })

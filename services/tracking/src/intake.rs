@@ -98,7 +98,8 @@ impl Intake {
         if !db::watch::insert(tx, &row, lines, version).await? {
             return Ok(());
         }
-        let watched = Watched::restore(terms, BTreeMap::new(), Vec::new()).map_err(HandleError::poison)?;
+        let watched =
+            Watched::restore(terms, BTreeMap::new(), BTreeMap::new(), Vec::new()).map_err(HandleError::poison)?;
         let told = tell::watch_moved("watch-active", &row, &watched, now);
         Ok(self.voice.append(tx, vec![told]).await?)
     }

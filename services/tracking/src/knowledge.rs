@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haetae_core::{Account, ExchangeId, WalletRole};
+use haetae_core::{Account, Amount, Asset, ExchangeId, WalletRole};
 use thiserror::Error;
 
 use crate::terms::Terms;
+use crate::trail::Place;
 
 /// What the chain says about an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,10 +49,49 @@ pub(crate) struct Known {
     pub(crate) admitted: bool,
 }
 
+/// What lay at an account before the first traced money came to it. From there on everything that comes to it and leaves
+/// it counts, where the rule needs that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    /// The first transfer that counts is here, or comes later.
+    pub(crate) since: Place,
+    /// None where no node could say.
+    pub(crate) balance: Option<Amount>,
+}
+
+/// What the chain has been asked about.
+pub(crate) trait Look {
+    fn facts(&self, account: &Account) -> Option<AccountFacts>;
+
+    /// What lies at an account before the transfer that is being looked at.
+    fn opening(&self, account: &Account, asset: &Asset) -> Option<Opening>;
+}
+
+impl AccountFacts {
+    pub(crate) fn is_busy(&self, terms: &Terms) -> bool {
+        self.degree > terms.limits.max_degree
+    }
+
+    fn goes_on(&self, terms: &Terms) -> bool {
+        !self.contract && !self.is_busy(terms)
+    }
+}
+
+impl Known {
+    /// Neither what the chain says of the account nor what exchanges say ends the trail there.
+    fn goes_on(&self, terms: &Terms) -> bool {
+        self.facts.goes_on(terms) && matches!(self.standing, Standing::Open | Standing::NotHeld)
+    }
+}
+
 /// The chain has not been asked about an account that money leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("an account's facts are needed first")]
-pub(crate) struct FactsMissing(pub(crate) Account);
+pub(crate) enum Missing {
+    #[error("an account's facts are needed first")]
+    Facts(Account),
+    #[error("an account's balance is needed first")]
+    Balance(Account, Asset),
+}
 
 /// Everything known to one watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,15 +101,21 @@ pub(crate) struct Knowledge {
     admitted: u32,
     /// To whom money was ever traced from each account.
     paid: BTreeMap<Account, BTreeSet<Account>>,
+    openings: BTreeMap<Account, BTreeMap<Asset, Opening>>,
     unsaved: BTreeSet<Account>,
+    unsaved_openings: BTreeSet<(Account, Asset)>,
 }
 
 impl Knowledge {
-    pub(crate) fn restore(terms: &Terms, known: BTreeMap<Account, Known>) -> Self {
+    pub(crate) fn restore(
+        terms: &Terms,
+        known: BTreeMap<Account, Known>,
+        openings: BTreeMap<Account, BTreeMap<Asset, Opening>>,
+    ) -> Self {
         let asked = known.values().filter(|known| known.standing != Standing::NotAsked).count();
         let admitted = known.values().filter(|known| known.admitted).count();
         let questions = count(asked).saturating_mul(terms.exchanges);
-        Self { known, questions, admitted: count(admitted), ..Self::default() }
+        Self { known, questions, admitted: count(admitted), openings, ..Self::default() }
     }
 
     pub(crate) fn get(&self, account: &Account) -> Option<&Known> {
@@ -101,16 +147,11 @@ impl Knowledge {
 
     /// Notes that money leads to an account. True where exchanges are to be asked about it: it is new, and the budget
     /// allows.
-    pub(crate) fn reach(
-        &mut self,
-        terms: &Terms,
-        account: &Account,
-        facts: impl FnOnce(&Account) -> Option<AccountFacts>,
-    ) -> Result<bool, FactsMissing> {
+    pub(crate) fn reach(&mut self, terms: &Terms, account: &Account, look: &impl Look) -> Result<bool, Missing> {
         if self.known.contains_key(account) {
             return Ok(false);
         }
-        let facts = facts(account).ok_or_else(|| FactsMissing(account.clone()))?;
+        let facts = look.facts(account).ok_or_else(|| Missing::Facts(account.clone()))?;
         let affordable = self.questions.saturating_add(terms.exchanges) <= terms.limits.max_questions;
         let standing = match terms.exchanges {
             0 => Standing::NotHeld,
@@ -124,6 +165,102 @@ impl Knowledge {
         self.known.insert(account.clone(), Known { facts, standing, admitted: false });
         self.unsaved.insert(account.clone());
         Ok(ask)
+    }
+
+    pub(crate) fn opening(&self, account: &Account, asset: &Asset) -> Option<Opening> {
+        self.openings.get(account)?.get(asset).copied()
+    }
+
+    /// As if nothing had been asked about balances.
+    #[cfg(test)]
+    pub(crate) fn without_openings(self) -> Self {
+        Self { openings: BTreeMap::new(), ..self }
+    }
+
+    /// Notes what lay at an account. What was noted first stays.
+    pub(crate) fn open(&mut self, account: &Account, asset: &Asset, opening: Opening) {
+        let openings = self.openings.entry(account.clone()).or_default();
+        if !openings.contains_key(asset) {
+            openings.insert(asset.clone(), opening);
+            self.unsaved_openings.insert((account.clone(), asset.clone()));
+        }
+    }
+
+    /// Forgets what lay at accounts on blocks after `fork`. True if there was anything.
+    pub(crate) fn close_after(&mut self, fork: u64) -> bool {
+        let mut closed = Vec::new();
+        for (account, openings) in &mut self.openings {
+            openings.retain(|asset, opening| {
+                let stays = opening.since.block <= fork;
+                if !stays {
+                    closed.push((account.clone(), asset.clone()));
+                }
+                stays
+            });
+        }
+        let any = !closed.is_empty();
+        self.unsaved_openings.extend(closed);
+        any
+    }
+
+    /// What lay at an account that traced money comes to; none where the rule need not know it, or the money is not
+    /// followed on from there.
+    ///
+    /// # Errors
+    /// When the chain has to be asked.
+    pub(crate) fn opening_of(
+        &self,
+        terms: &Terms,
+        account: &Account,
+        asset: &Asset,
+        look: &impl Look,
+    ) -> Result<Option<Opening>, Missing> {
+        if !terms.rule.needs_balances() {
+            return Ok(None);
+        }
+        if let Some(opening) = self.opening(account, asset) {
+            return Ok(Some(opening));
+        }
+        let goes_on = match self.known.get(account) {
+            Some(known) => known.goes_on(terms),
+            None => look.facts(account).ok_or_else(|| Missing::Facts(account.clone()))?.goes_on(terms),
+        };
+        match look.opening(account, asset) {
+            _ if !goes_on => Ok(None),
+            None => Err(Missing::Balance(account.clone(), asset.clone())),
+            opening => Ok(opening),
+        }
+    }
+
+    /// Whether everything that comes to an account and leaves it counts: money is followed from there, or may yet be, by
+    /// a shorter way.
+    pub(crate) fn counts(&self, terms: &Terms, account: &Account, asset: &Asset) -> bool {
+        let room = self.admitted < terms.limits.max_addresses;
+        self.opening(account, asset).is_some_and(|opening| opening.balance.is_some())
+            && self.known.get(account).is_none_or(|known| known.goes_on(terms) && (known.admitted || room))
+    }
+
+    /// Whether what comes to an account and leaves it counts at a place already.
+    pub(crate) fn counts_at(&self, terms: &Terms, account: &Account, asset: &Asset, place: Place) -> bool {
+        self.counts(terms, account, asset) && self.opening(account, asset).is_some_and(|opening| opening.since <= place)
+    }
+
+    /// Accounts at which everything counts, in some asset.
+    pub(crate) fn counted(&self, terms: &Terms) -> impl Iterator<Item = &Account> {
+        let some = |(account, openings): &(&Account, &BTreeMap<Asset, Opening>)| {
+            openings.keys().any(|asset| self.counts(terms, account, asset))
+        };
+        self.openings.iter().filter(some).map(|(account, _)| account)
+    }
+
+    /// Openings that have to be stored since the last call; none where one is to be forgotten.
+    pub(crate) fn take_unsaved_openings(&mut self) -> Vec<(Account, Asset, Option<Opening>)> {
+        let unsaved = std::mem::take(&mut self.unsaved_openings);
+        let stored = |(account, asset)| {
+            let opening = self.opening(&account, &asset);
+            (account, asset, opening)
+        };
+        unsaved.into_iter().map(stored).collect()
     }
 
     /// Puts a reached account under watch, where there is room. True if it is under watch.

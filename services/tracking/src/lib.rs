@@ -25,6 +25,7 @@ mod said;
 mod scene;
 mod segment;
 mod source;
+mod taint;
 mod tell;
 mod terms;
 mod timers;

@@ -4,11 +4,10 @@
 //! head that the segment follows may write it. Everything else that changes a watch holds the same lock, so what was
 //! loaded at the head's `watch_version` is all there is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::Address;
 use haetae_core::{ChainId, Moment, TransferId, WatchId, micros};
 use sqlx::PgConnection;
 use tokio::sync::watch;
@@ -16,11 +15,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::book::Book;
+use crate::book::{Asked, Book, Needed, Needs};
 use crate::config::ChainConfig;
 use crate::db;
 use crate::db::chain::Head;
-use crate::knowledge::{AccountFacts, FactsMissing};
 use crate::lease::Lease;
 use crate::metrics::METRICS;
 use crate::segment::{self, NoWay, Segment};
@@ -34,8 +32,6 @@ const TICK: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the node is asked what is final.
 const FINALITY_EVERY: Duration = Duration::from_millis(900);
-/// How often a segment is tried again because an account's facts were missing under the lock.
-const ATTEMPTS: usize = 5;
 
 pub(crate) struct Reader {
     chain: ChainId,
@@ -161,26 +157,20 @@ impl Reader {
             }
         };
         self.refresh(&mut *pool.acquire().await?, head).await?;
-        let mut facts = HashMap::new();
-        for block in &segment.blocks {
-            let leads = self.book.leads(block);
-            self.learn_facts(leads, newest, &mut facts).await?;
-        }
-        for _ in 0..ATTEMPTS {
-            match self.write(head, &segment, newest, &facts).await {
+        let mut asked = Asked::default();
+        self.ask(self.book.needs(&segment.blocks), newest, &mut asked).await?;
+        // Each round answers one more of the questions that a segment can raise.
+        loop {
+            match self.write(head, &segment, newest, &asked).await {
                 Ok(Written::Yes | Written::Overtaken) => return Ok(true),
-                Err(error) => match error.downcast::<FactsMissing>() {
+                Err(error) => {
                     // A watch came in just now, or a way led through accounts of several blocks.
-                    Ok(FactsMissing(account)) => {
-                        self.forget();
-                        let missing = account.evm_address().into_iter().collect();
-                        self.learn_facts(missing, newest, &mut facts).await?;
-                    }
-                    Err(error) => return Err(error),
-                },
+                    let needed = error.downcast::<Needed>()?;
+                    self.forget();
+                    self.ask(needed.into(), newest, &mut asked).await?;
+                }
             }
         }
-        anyhow::bail!("a segment needs the facts of ever more accounts")
     }
 
     /// Writes a segment, if the head still is where it begins.
@@ -189,7 +179,7 @@ impl Reader {
         expected: Head,
         segment: &Segment,
         newest: BlockRef,
-        facts: &HashMap<Address, AccountFacts>,
+        asked: &Asked,
     ) -> anyhow::Result<Written> {
         let voice = Arc::clone(&self.voice);
         let mut tx = voice.log.begin().await?;
@@ -206,7 +196,7 @@ impl Reader {
             touched.extend(self.book.rewind(segment.fork.number));
         }
         for block in &segment.blocks {
-            touched.extend(self.book.take_in(block, now, facts)?);
+            touched.extend(self.book.take_in(block, now, asked)?);
         }
         let found: Vec<Found> = touched
             .into_iter()
@@ -278,17 +268,18 @@ impl Reader {
         self.version = 0;
     }
 
-    async fn learn_facts(
-        &self,
-        accounts: BTreeSet<Address>,
-        at: BlockRef,
-        facts: &mut HashMap<Address, AccountFacts>,
-    ) -> anyhow::Result<()> {
-        let unknown: Vec<Address> = accounts.into_iter().filter(|account| !facts.contains_key(account)).collect();
-        if !unknown.is_empty() {
-            let learnt = self.source.facts(&unknown, at.number).await?;
-            anyhow::ensure!(learnt.len() == unknown.len(), "the node did not answer about every account");
-            facts.extend(unknown.into_iter().zip(learnt));
+    async fn ask(&self, needs: Needs, newest: BlockRef, asked: &mut Asked) -> anyhow::Result<()> {
+        let facts: Vec<_> = needs.facts.into_iter().filter(|account| !asked.facts.contains_key(account)).collect();
+        if !facts.is_empty() {
+            let learnt = self.source.facts(&facts, newest.number).await?;
+            anyhow::ensure!(learnt.len() == facts.len(), "the node did not answer about every account");
+            asked.facts.extend(facts.into_iter().zip(learnt));
+        }
+        let balances: Vec<_> = needs.balances.into_iter().filter(|at| !asked.balances.contains_key(at)).collect();
+        if !balances.is_empty() {
+            let learnt = self.source.balances(&balances).await?;
+            anyhow::ensure!(learnt.len() == balances.len(), "the node did not answer about every balance");
+            asked.balances.extend(balances.into_iter().zip(learnt));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What was said about a transfer, and what has to be said when it turns out otherwise. A fact is never taken back by
 //! deleting it: that it does not hold any more is said as another.
 
-use haetae_core::{Account, Amount};
+use haetae_core::{Account, Amount, Asset};
 
 use crate::knowledge::Holder;
 use crate::trail::{EndReason, Hop, Outcome, Reached, Sighting};
@@ -66,6 +66,10 @@ pub(crate) enum ArrivalState {
 pub(crate) enum TrailEnd {
     Held,
     Dust,
+    /// Spent on a transaction.
+    Fee,
+    /// It was not at the root any more when the watch began.
+    LeftBefore,
     Other(EndReason),
 }
 
@@ -80,6 +84,8 @@ pub(crate) enum Change {
     Arrival { sighting: Sighting, arrival: SaidArrival },
     /// A trail ends at this account.
     Ended { sighting: Sighting, account: Account, end: SaidEnd },
+    /// What was stolen ends at the root itself, before any transfer.
+    EndedAtRoot { account: Account, asset: Asset, end: SaidEnd },
 }
 
 impl Change {
@@ -87,7 +93,7 @@ impl Change {
         match self {
             Self::Finality { finality, .. } => *finality == Finality::Retracted,
             Self::Arrival { arrival, .. } => arrival.state == ArrivalState::Retracted,
-            Self::Hop { .. } | Self::Ended { .. } => false,
+            Self::Hop { .. } | Self::Ended { .. } | Self::EndedAtRoot { .. } => false,
         }
     }
 }
@@ -198,6 +204,7 @@ fn settle_end(
 ) -> Option<SaidEnd> {
     let (account, now) = match outcome {
         Outcome::Untraced => return None,
+        Outcome::Fee { traced } => (&sighting.from, SaidEnd { reason: TrailEnd::Fee, traced: *traced }),
         Outcome::Dust { traced } => (&sighting.to, SaidEnd { reason: TrailEnd::Dust, traced: *traced }),
         Outcome::ServiceLike { left } => {
             (&sighting.from, SaidEnd { reason: TrailEnd::Other(EndReason::ServiceLike), traced: *left })

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::Address;
 use haetae_core::{
-    Account, Amount, Asset, ChainId, Moment, RequestId, Target, TransferId, TransferIndex, WalletRole, WatchId,
+    Account, Amount, Asset, ChainId, Moment, RequestId, TaintRule, Target, TransferId, TransferIndex, WalletRole,
+    WatchId,
 };
 use uuid::Uuid;
 
-use crate::knowledge::{AccountFacts, Holder, Standing};
+use crate::knowledge::{AccountFacts, Holder, Look, Opening, Standing};
 use crate::terms::{Limits, Terms};
 use crate::trail::{Place, Sighting};
 
@@ -38,6 +39,7 @@ pub(crate) fn terms(stolen: u64) -> Terms {
             max_questions: 100,
             max_degree: 50,
         },
+        rule: TaintRule::TracedFirst,
         exchanges: 1,
     }
 }
@@ -53,6 +55,71 @@ pub(crate) fn transfer(n: u32, block: u64, from: u8, to: u8, amount: u64) -> Sig
         place: Place { block, position: n },
         block_hash: format!("0x{block:064x}"),
         seen_at: Moment::UNIX_EPOCH,
+    }
+}
+
+/// Facts are enough where the rule needs no balances.
+impl<F: Fn(&Account) -> Option<AccountFacts>> Look for F {
+    fn facts(&self, account: &Account) -> Option<AccountFacts> {
+        self(account)
+    }
+
+    fn opening(&self, _: &Account, _: &Asset) -> Option<Opening> {
+        None
+    }
+}
+
+/// What everybody has: the root 150, and 50 more for each account number to begin with.
+#[derive(Clone, Debug)]
+pub(crate) struct World(BTreeMap<Account, Amount>);
+
+impl Default for World {
+    fn default() -> Self {
+        Self((0u8..10).map(|n| (account(n), Amount::from(u64::from(n + 3) * 50))).collect())
+    }
+}
+
+impl World {
+    pub(crate) fn of(&self, account: &Account) -> Amount {
+        self.0.get(account).copied().unwrap_or_default()
+    }
+
+    /// The transfer, of no more than there is. What somebody pays to himself is what a transaction costs.
+    pub(crate) fn affordable(&self, mut transfer: Sighting) -> Sighting {
+        transfer.amount = transfer.amount.min(self.of(&transfer.from));
+        if transfer.from == transfer.to {
+            transfer.transfer.index = TransferIndex::Fee;
+        }
+        transfer
+    }
+
+    pub(crate) fn move_on(&mut self, transfer: &Sighting) {
+        let left = self.of(&transfer.from).saturating_sub(transfer.amount);
+        self.0.insert(transfer.from.clone(), left);
+        if !transfer.is_fee() {
+            let more = self.of(&transfer.to).saturating_add(transfer.amount);
+            self.0.insert(transfer.to.clone(), more);
+        }
+    }
+
+    pub(crate) fn before(&self, transfer: &Sighting) -> Balances<'_> {
+        Balances { place: transfer.place, of: &self.0 }
+    }
+}
+
+/// What everybody has before a transfer.
+pub(crate) struct Balances<'a> {
+    pub(crate) place: Place,
+    pub(crate) of: &'a BTreeMap<Account, Amount>,
+}
+
+impl Look for Balances<'_> {
+    fn facts(&self, account: &Account) -> Option<AccountFacts> {
+        plain(account)
+    }
+
+    fn opening(&self, account: &Account, _: &Asset) -> Option<Opening> {
+        Some(Opening { since: self.place, balance: Some(self.of.get(account).copied().unwrap_or_default()) })
     }
 }
 

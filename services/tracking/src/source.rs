@@ -17,7 +17,8 @@ pub(crate) struct BlockRef {
     pub(crate) hash: B256,
 }
 
-/// A block and the transfers in it that took effect, in the order of the chain.
+/// A block and the transfers in it that took effect, and what each transaction cost, in the order of the chain: gas is
+/// bought before anything else happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) at: BlockRef,
@@ -25,7 +26,7 @@ pub(crate) struct Block {
     pub(crate) transfers: Vec<Transfer>,
 }
 
-/// Value that moved. None of nothing, and none to oneself.
+/// Value that moved. None of nothing, and none to oneself but a transaction's cost: its sender is named twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Transfer {
     pub(crate) transaction: B256,
@@ -35,6 +36,21 @@ pub(crate) struct Transfer {
     /// The token's contract; none for the chain's own coin.
     pub(crate) token: Option<Address>,
     pub(crate) amount: U256,
+}
+
+impl Transfer {
+    pub(crate) fn is_fee(&self) -> bool {
+        self.index == TransferIndex::Fee
+    }
+}
+
+/// What an account has of an asset after a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct BalanceAt {
+    pub(crate) account: Address,
+    /// The token's contract; none for the chain's own coin.
+    pub(crate) token: Option<Address>,
+    pub(crate) block: B256,
 }
 
 /// Nodes that are asked about a chain. What they say is checked as far as it can be: blocks are asked for by hash, and
@@ -55,6 +71,9 @@ pub(crate) trait ChainSource: Send + Sync {
 
     /// What is known of accounts at a block.
     async fn facts(&self, accounts: &[Address], at: u64) -> anyhow::Result<Vec<AccountFacts>>;
+
+    /// Balances after blocks; none where nodes have the block and cannot say, such as those that keep no old state.
+    async fn balances(&self, of: &[BalanceAt]) -> anyhow::Result<Vec<Option<U256>>>;
 
     /// Tells of new blocks as soon as they are known, until cancelled: by subscription, and by asking every `poll`
     /// besides, so that a subscription that has died without a word costs time and nothing else.

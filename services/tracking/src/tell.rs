@@ -1,6 +1,6 @@
 //! From what was found to what is said: entries of the log, and items that are shown.
 
-use haetae_core::{Account, Arrival, LegId, Moment, Reason, RequestId, Target, TransferId, WatchId};
+use haetae_core::{Account, Arrival, Asset, LegId, Moment, Reason, RequestId, Target, TransferId, WatchId};
 use haetae_ledger::{Expected, NewEntry};
 use haetae_seal::dsse::SigningKey;
 use haetae_wire::convert::timestamp;
@@ -56,7 +56,7 @@ pub(crate) fn change(terms: &Terms, change: &Change, arrive: &SigningKey, now: M
     let watch = terms.watch;
     match change {
         Change::Hop { sighting, hop } => {
-            let hop = hop_message(watch, sighting, hop);
+            let hop = hop_message(terms, sighting, hop);
             of_watch(watch, "hop", hop.encode_to_vec(), Some(Item::Hop(hop)), now)
         }
         Change::Finality { sighting, finality } => {
@@ -64,7 +64,11 @@ pub(crate) fn change(terms: &Terms, change: &Change, arrive: &SigningKey, now: M
         }
         Change::Arrival { sighting, arrival } => arrived(terms, sighting, arrival, arrive, now),
         Change::Ended { sighting, account, end } => {
-            let ended = ended_message(watch, sighting, account, end);
+            let ended = ended_message(terms, &sighting.asset, Some(&sighting.transfer), account, end);
+            of_watch(watch, "trail-ended", ended.encode_to_vec(), Some(Item::Ended(ended)), now)
+        }
+        Change::EndedAtRoot { account, asset, end } => {
+            let ended = ended_message(terms, asset, None, account, end);
             of_watch(watch, "trail-ended", ended.encode_to_vec(), Some(Item::Ended(ended)), now)
         }
     }
@@ -100,6 +104,7 @@ fn arrived(terms: &Terms, sighting: &Sighting, said: &SaidArrival, key: &Signing
         asset: sighting.asset.clone(),
         amount: sighting.amount,
         traced: said.traced,
+        rule: terms.rule,
         block_number: sighting.place.block,
         block_hash: sighting.block_hash.clone(),
         seen_at: sighting.seen_at,
@@ -208,6 +213,7 @@ pub(crate) fn watch(row: &WatchRow, watched: &Watched) -> wire::Watch {
         // With the root.
         addresses: watched.knowledge().admitted().saturating_add(1),
         questions: watched.knowledge().questions(),
+        taint_rule: exchange::TaintRule::from(row.terms.rule).into(),
     }
 }
 
@@ -255,7 +261,8 @@ pub(crate) fn confirmation_line(question: &Question, order: Vec<u8>) -> wire::Co
     }
 }
 
-fn hop_message(watch: WatchId, sighting: &Sighting, hop: &SaidHop) -> wire::Hop {
+fn hop_message(terms: &Terms, sighting: &Sighting, hop: &SaidHop) -> wire::Hop {
+    let watch = terms.watch;
     wire::Hop {
         hop_id: sighting.transfer.hop(watch).to_string(),
         watch_id: watch.to_string(),
@@ -270,10 +277,17 @@ fn hop_message(watch: WatchId, sighting: &Sighting, hop: &SaidHop) -> wire::Hop 
         block_number: sighting.place.block,
         block_hash: sighting.block_hash.clone(),
         provisional: hop.provisional,
+        taint_rule: exchange::TaintRule::from(terms.rule).into(),
     }
 }
 
-fn ended_message(watch: WatchId, sighting: &Sighting, account: &Account, end: &SaidEnd) -> wire::TrailEnded {
+fn ended_message(
+    terms: &Terms,
+    asset: &Asset,
+    transfer: Option<&TransferId>,
+    account: &Account,
+    end: &SaidEnd,
+) -> wire::TrailEnded {
     use wire::TrailEndReason as Reason;
     let reason = match end.reason {
         TrailEnd::Held => Reason::Held,
@@ -283,14 +297,18 @@ fn ended_message(watch: WatchId, sighting: &Sighting, account: &Account, end: &S
         TrailEnd::Other(EndReason::HopLimit) => Reason::HopLimit,
         TrailEnd::Other(EndReason::AddressLimit) => Reason::AddressLimit,
         TrailEnd::Other(EndReason::QuestionLimit) => Reason::QuestionLimit,
+        TrailEnd::Other(EndReason::BalanceUnknown) => Reason::BalanceUnknown,
+        TrailEnd::Fee => Reason::Fee,
+        TrailEnd::LeftBefore => Reason::LeftBefore,
     };
     wire::TrailEnded {
-        watch_id: watch.to_string(),
+        watch_id: terms.watch.to_string(),
         account: account.to_string(),
-        asset: sighting.asset.to_string(),
+        asset: asset.to_string(),
         reason: reason.into(),
         traced_amount: end.traced.to_string(),
-        transfer: Some(exchange::Transfer::from(&sighting.transfer)),
+        transfer: transfer.map(exchange::Transfer::from),
+        taint_rule: exchange::TaintRule::from(terms.rule).into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haetae_core::{Amount, Asset, RequestId, Target, WatchId};
+use haetae_core::{Amount, Asset, RequestId, TaintRule, Target, WatchId};
 
 /// A watch as people approved it. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(crate) struct Terms {
     /// The traced amount at the root. An asset that is not listed is not followed.
     pub(crate) stolen: BTreeMap<Asset, Amount>,
     pub(crate) limits: Limits,
+    /// How stolen money is told from other money.
+    pub(crate) rule: TaintRule,
     /// How many exchanges are asked about each address.
     pub(crate) exchanges: u32,
 }

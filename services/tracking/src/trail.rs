@@ -1,17 +1,20 @@
-//! The tracing decision: where the stolen money went, as a fold over the transfers out of accounts under watch.
+//! The tracing decision: where the stolen money went, as a fold over the transfers out of accounts under watch, and where
+//! the rule needs it, into them.
 //!
-//! A transfer traces min(what it moves, the traced amount left at its payer): traced money leaves first, in the order of
-//! the chain. What the fold says depends on nothing but the terms, the transfers that are in the chain, and what is
-//! known of the accounts. So a reorganisation, or an answer that comes late, is the same fold over other inputs.
+//! What part of a transfer is traced is the rule's to say (`taint.rs`), in the order of the chain. What the fold says
+//! depends on nothing but the terms, the transfers that are in the chain, and what is known of the accounts. So a
+//! reorganisation, or an answer that comes late, is the same fold over other inputs.
 
 use std::collections::BTreeMap;
 
-use haetae_core::{Account, Amount, Asset, Moment, TransferId};
+use haetae_core::{Account, Amount, Asset, Moment, TransferId, TransferIndex};
 
-use crate::knowledge::{AccountFacts, FactsMissing, Holder, Knowledge, Standing};
+use crate::knowledge::{Holder, Knowledge, Look, Missing, Standing};
+use crate::taint::{Parcel, Purse};
 use crate::terms::Terms;
 
-/// A transfer out of an account under watch, as it stands in the chain.
+/// A transfer out of an account under watch, or into it, as it stands in the chain. What a transaction costs is one that
+/// nobody receives: it names its payer twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sighting {
     pub(crate) transfer: TransferId,
@@ -23,6 +26,12 @@ pub(crate) struct Sighting {
     /// Hash of its block, as the chain prints it.
     pub(crate) block_hash: String,
     pub(crate) seen_at: Moment,
+}
+
+impl Sighting {
+    pub(crate) fn is_fee(&self) -> bool {
+        self.transfer.index == TransferIndex::Fee
+    }
 }
 
 /// Where a transfer stands in the order of the chain.
@@ -38,6 +47,8 @@ pub(crate) struct Place {
 pub(crate) enum Outcome {
     /// It moves nothing that is traced.
     Untraced,
+    /// Traced money was spent on a transaction.
+    Fee { traced: Amount },
     /// Traced money moved.
     Hop(Hop),
     /// It moves less than is worth following; its payee is left alone.
@@ -76,6 +87,8 @@ pub(crate) enum EndReason {
     HopLimit,
     AddressLimit,
     QuestionLimit,
+    /// No node could say what lay there before.
+    BalanceUnknown,
 }
 
 /// One step of the fold.
@@ -90,7 +103,9 @@ pub(crate) struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trail {
     nodes: BTreeMap<Account, Node>,
-    /// What ended on the way: as dust, or at payers that showed to be services.
+    /// What lies at accounts, as far as the rule has to know.
+    purses: BTreeMap<Account, BTreeMap<Asset, Purse>>,
+    /// What ended on the way: as dust, as fees, or at payers that showed to be services; and what was not at the root.
     lost: BTreeMap<Asset, Amount>,
 }
 
@@ -100,11 +115,10 @@ struct Node {
     reached: Reached,
     /// An open question lies before some of what it holds.
     provisional: bool,
-    /// Traced and still there.
-    left: BTreeMap<Asset, Amount>,
 }
 
-/// Where the stolen amount of one asset is. The parts add up to it.
+/// Where the stolen amount of one asset is. The parts add up to it under every rule but poison. Poison multiplies: there
+/// each part is the sum of all that moved after the stolen money had come, and they add up to the stolen amount at least.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) stolen: Amount,
@@ -115,10 +129,22 @@ pub(crate) struct Totals {
 }
 
 impl Trail {
-    /// Everything is still at the root.
-    pub(crate) fn begin(terms: &Terms) -> Self {
-        let root = Node { depth: 0, reached: Reached::Followed, provisional: false, left: terms.stolen.clone() };
-        Self { nodes: BTreeMap::from([(terms.root.account.clone(), root)]), lost: BTreeMap::new() }
+    /// Everything is still at the root, as far as it is there; it came last of what lies there.
+    pub(crate) fn begin(terms: &Terms, knowledge: &Knowledge) -> Self {
+        let account = &terms.root.account;
+        let root = Node { depth: 0, reached: Reached::Followed, provisional: false };
+        let nodes = BTreeMap::from([(account.clone(), root)]);
+        let mut trail = Self { nodes, purses: BTreeMap::new(), lost: BTreeMap::new() };
+        for (asset, stolen) in &terms.stolen {
+            let balance = knowledge.opening(account, asset).and_then(|opening| opening.balance);
+            let here = balance.map_or(*stolen, |balance| balance.min(*stolen));
+            let others = balance.unwrap_or(here).saturating_sub(here);
+            trail.lose(asset, stolen.saturating_sub(here));
+            let mut purse = Purse::open(terms.rule, others);
+            purse.receive(Parcel::traced_only(here));
+            trail.put(account, asset, purse);
+        }
+        trail
     }
 
     /// The accounts whose transfers matter: money was traced to them and is followed from there.
@@ -130,9 +156,15 @@ impl Trail {
         self.nodes.get(account).is_some_and(|node| node.reached == Reached::Followed)
     }
 
+    /// Whether a payment of an asset by an account may carry traced money.
+    pub(crate) fn may_carry(&self, account: &Account, asset: &Asset) -> bool {
+        self.follows(account) && self.purse(account, asset).is_some_and(Purse::is_touched)
+    }
+
     /// What of an asset is traced to an account and still there.
+    #[cfg(test)]
     pub(crate) fn left(&self, account: &Account, asset: &Asset) -> Amount {
-        self.nodes.get(account).and_then(|node| node.left.get(asset)).copied().unwrap_or_default()
+        self.purse(account, asset).map(Purse::traced).unwrap_or_default()
     }
 
     /// Takes in the next transfer of the chain.
@@ -141,57 +173,96 @@ impl Trail {
         terms: &Terms,
         knowledge: &mut Knowledge,
         sighting: &Sighting,
-        facts: impl FnOnce(&Account) -> Option<AccountFacts>,
-    ) -> Result<Step, FactsMissing> {
+        look: &impl Look,
+    ) -> Result<Step, Missing> {
         let Sighting { from, to, asset, amount, .. } = sighting;
-        let quiet = |outcome| Ok(Step { outcome, ask: false });
+        let mut payment = self.payment(terms, knowledge, sighting);
+        let traced = payment.traced;
+        let carries = !traced.is_zero() && self.follows(from);
         let root = *to == terms.root.account;
-        let traced = self.left(from, asset).min(*amount);
-        let carries = from != to && !traced.is_zero() && self.follows(from);
-        let dust = terms.is_dust(asset, *amount);
-        let too_many = knowledge.pays_too_many(terms, from, to);
-        // The only thing that can fail comes before anything changes.
-        let ask = carries && !dust && !too_many && !root && knowledge.reach(terms, to, facts)?;
-        if !carries {
-            return quiet(Outcome::Untraced);
+        if sighting.is_fee() || !carries {
+            self.settle(terms, knowledge, sighting, payment);
+            let outcome = if carries { Outcome::Fee { traced } } else { Outcome::Untraced };
+            return Ok(Step { outcome, ask: false });
         }
-        if dust {
-            self.take(from, asset, traced);
-            self.lose(asset, traced);
-            return quiet(Outcome::Dust { traced });
-        }
-        if too_many {
-            let left = self.left(from, asset);
-            self.take(from, asset, left);
-            self.lose(asset, left);
-            return quiet(Outcome::ServiceLike { left });
+        // Where other money is told from traced, a payment is worth what is traced of it.
+        let dust = terms.is_dust(asset, if terms.rule.needs_balances() { traced } else { *amount });
+        let too_many = !dust && knowledge.pays_too_many(terms, from, to);
+        if dust || too_many {
+            let left = match &mut payment.purse {
+                Some(purse) if too_many => purse.forget(),
+                _ => Amount::ZERO,
+            };
+            payment.traced = traced.saturating_add(left);
+            let left = payment.traced;
+            self.settle(terms, knowledge, sighting, payment);
+            let outcome = if too_many { Outcome::ServiceLike { left } } else { Outcome::Dust { traced } };
+            return Ok(Step { outcome, ask: false });
         }
 
+        // The only things that can fail come before anything changes.
+        let opening = knowledge.opening_of(terms, to, asset, look)?;
+        let ask = !root && knowledge.reach(terms, to, look)?;
+
+        if let Some(opening) = opening {
+            knowledge.open(to, asset, opening);
+        }
         knowledge.note_payment(from, to);
-        let payer = self.take(from, asset, traced);
-        let depth = payer.depth + 1;
-        let provisional = payer.provisional || knowledge.is_open(from);
-
-        let before = self.nodes.get(to);
-        let shortest = before.map_or(depth, |node| node.depth.min(depth));
+        self.put_back(from, asset, payment.purse);
+        let (depth, before) = self.nodes.get(from).map_or((1, false), |payer| (payer.depth + 1, payer.provisional));
+        let provisional = before || knowledge.is_open(from);
+        let shortest = self.nodes.get(to).map_or(depth, |node| node.depth.min(depth));
         let reached = if root { Reached::Followed } else { reached(terms, knowledge, to, shortest) };
-
         let payee = self.nodes.entry(to.clone()).or_insert_with(|| Node {
             depth: shortest,
             reached: reached.clone(),
             provisional: false,
-            left: BTreeMap::new(),
         });
         payee.depth = shortest;
         payee.reached = reached.clone();
         payee.provisional |= provisional;
-        let left = payee.left.entry(asset.clone()).or_default();
-        *left = left.saturating_add(traced);
+
+        let unknown = opening.is_some_and(|opening| opening.balance.is_none());
+        let reached = match reached {
+            Reached::Followed if unknown => Reached::Ended(EndReason::BalanceUnknown),
+            reached => reached,
+        };
+        let mut purse = self.taken(terms, knowledge, to, asset);
+        purse.receive(payment.parcel);
+        self.put(to, asset, purse);
         Ok(Step { outcome: Outcome::Hop(Hop { depth, traced, provisional, reached }), ask })
     }
 
+    /// What a transfer moves, and its payer's purse after it, which is not put back yet.
+    fn payment(&self, terms: &Terms, knowledge: &Knowledge, sighting: &Sighting) -> Payment {
+        let Sighting { from, to, asset, amount, place, .. } = sighting;
+        let pays = (from != to || sighting.is_fee())
+            && match terms.rule.needs_balances() {
+                true => knowledge.counts_at(terms, from, asset, *place),
+                false => self.follows(from),
+            };
+        if !pays {
+            return Payment { purse: None, parcel: Parcel::clean(*amount), traced: Amount::ZERO };
+        }
+        let mut purse = self.taken(terms, knowledge, from, asset);
+        let parcel = purse.pay(*amount);
+        Payment { purse: Some(purse), traced: parcel.traced(), parcel }
+    }
+
+    /// A payment whose traced part goes no further.
+    fn settle(&mut self, terms: &Terms, knowledge: &Knowledge, sighting: &Sighting, payment: Payment) {
+        let Sighting { from, to, asset, amount, place, .. } = sighting;
+        self.put_back(from, asset, payment.purse);
+        self.lose(asset, payment.traced);
+        if from != to && knowledge.counts_at(terms, to, asset, *place) {
+            let mut purse = self.taken(terms, knowledge, to, asset);
+            purse.receive(Parcel::clean(*amount));
+            self.put(to, asset, purse);
+        }
+    }
+
     /// Where the stolen amounts are now.
-    pub(crate) fn totals(&self, terms: &Terms) -> BTreeMap<Asset, Totals> {
+    pub(crate) fn totals(&self, terms: &Terms, knowledge: &Knowledge) -> BTreeMap<Asset, Totals> {
         let mut totals: BTreeMap<Asset, Totals> = terms
             .stolen
             .iter()
@@ -200,33 +271,56 @@ impl Trail {
                 (asset.clone(), Totals { stolen: *stolen, ended, ..Totals::default() })
             })
             .collect();
-        for node in self.nodes.values() {
-            for (asset, left) in &node.left {
+        for (account, node) in &self.nodes {
+            for (asset, purse) in self.purses.get(account).into_iter().flatten() {
                 let Some(totals) = totals.get_mut(asset) else { continue };
+                let unknown = knowledge.opening(account, asset).is_some_and(|opening| opening.balance.is_none());
                 let part = match node.reached {
-                    Reached::Followed => &mut totals.in_flight,
                     Reached::Held(_) => &mut totals.arrived,
-                    Reached::Ended(_) => &mut totals.ended,
+                    Reached::Followed if !unknown => &mut totals.in_flight,
+                    Reached::Followed | Reached::Ended(_) => &mut totals.ended,
                 };
-                *part = part.saturating_add(*left);
+                *part = part.saturating_add(purse.traced());
             }
         }
         totals
     }
 
-    #[expect(clippy::expect_used, reason = "only called for a payer whose traced amount was just read")]
-    fn take(&mut self, from: &Account, asset: &Asset, traced: Amount) -> &mut Node {
-        let payer = self.nodes.get_mut(from).expect("the payer is in the trail");
-        if let Some(left) = payer.left.get_mut(asset) {
-            *left = left.saturating_sub(traced);
+    fn purse(&self, account: &Account, asset: &Asset) -> Option<&Purse> {
+        self.purses.get(account)?.get(asset)
+    }
+
+    /// What lies at an account, to be changed and put back.
+    fn taken(&self, terms: &Terms, knowledge: &Knowledge, account: &Account, asset: &Asset) -> Purse {
+        let opened = || {
+            let before = knowledge.opening(account, asset).and_then(|opening| opening.balance);
+            Purse::open(terms.rule, before.unwrap_or_default())
+        };
+        self.purse(account, asset).cloned().unwrap_or_else(opened)
+    }
+
+    fn put(&mut self, account: &Account, asset: &Asset, purse: Purse) {
+        self.purses.entry(account.clone()).or_default().insert(asset.clone(), purse);
+    }
+
+    fn put_back(&mut self, account: &Account, asset: &Asset, purse: Option<Purse>) {
+        if let Some(purse) = purse {
+            self.put(account, asset, purse);
         }
-        payer
     }
 
     fn lose(&mut self, asset: &Asset, traced: Amount) {
         let lost = self.lost.entry(asset.clone()).or_default();
         *lost = lost.saturating_add(traced);
     }
+}
+
+/// What leaves an account.
+struct Payment {
+    /// The payer's after it; none where what leaves does not count.
+    purse: Option<Purse>,
+    parcel: Parcel,
+    traced: Amount,
 }
 
 /// What an account is to money that comes to it. Who holds it comes before everything else: contracts and busy accounts
@@ -241,7 +335,7 @@ fn reached(terms: &Terms, knowledge: &mut Knowledge, account: &Account, depth: u
         Standing::Open | Standing::NotHeld => {
             if known.facts.contract {
                 Reached::Ended(EndReason::Contract)
-            } else if known.facts.degree > terms.limits.max_degree {
+            } else if known.facts.is_busy(terms) {
                 Reached::Ended(EndReason::ServiceLike)
             } else if depth >= terms.limits.max_hops {
                 Reached::Ended(EndReason::HopLimit)

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use haetae_core::{Account, Asset, TransferId};
 
-use crate::knowledge::{AccountFacts, FactsMissing, Knowledge, Known, Standing};
-use crate::said::{self, Change, Said};
+use crate::knowledge::{AccountFacts, Knowledge, Known, Look, Missing, Opening, Standing};
+use crate::said::{self, Change, Said, SaidEnd, TrailEnd};
 use crate::terms::Terms;
-use crate::trail::{Outcome, Place, Sighting, Totals, Trail};
+use crate::trail::{EndReason, Outcome, Place, Sighting, Totals, Trail};
 
-/// A transfer that carried traced money at some time.
+/// A transfer that carried traced money at some time, or where the rule needs it, came to an account under watch or left
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Movement {
     /// Where it stands in the chain, or last stood.
@@ -39,6 +40,21 @@ pub(crate) struct News {
     pub(crate) asks: Vec<Ask>,
     pub(crate) movements: Vec<Movement>,
     pub(crate) known: Vec<(Account, Known)>,
+    /// None where one is to be forgotten.
+    pub(crate) openings: Vec<(Account, Asset, Option<Opening>)>,
+}
+
+/// Nothing is asked when what is known is gone through again.
+struct AllKnown;
+
+impl Look for AllKnown {
+    fn facts(&self, _: &Account) -> Option<AccountFacts> {
+        None
+    }
+
+    fn opening(&self, _: &Account, _: &Asset) -> Option<Opening> {
+        None
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -61,15 +77,16 @@ impl Watched {
     pub(crate) fn restore(
         terms: Terms,
         known: BTreeMap<Account, Known>,
+        openings: BTreeMap<Account, BTreeMap<Asset, Opening>>,
         movements: Vec<Movement>,
-    ) -> Result<Self, FactsMissing> {
-        let mut knowledge = Knowledge::restore(&terms, known);
+    ) -> Result<Self, Missing> {
+        let mut knowledge = Knowledge::restore(&terms, known, openings);
         for movement in movements.iter().filter(|movement| movement.said.hop.is_some()) {
             knowledge.note_payment(&movement.sighting.from, &movement.sighting.to);
         }
         let mut watched = Self {
+            trail: Trail::begin(&terms, &knowledge),
             knowledge,
-            trail: Trail::begin(&terms),
             terms,
             movements: movements.into_iter().map(|m| (m.sighting.transfer.clone(), m)).collect(),
             outcomes: BTreeMap::new(),
@@ -84,7 +101,7 @@ impl Watched {
     /// From the beginning, with what was learnt in the course of another.
     #[cfg(test)]
     fn knowing(terms: Terms, knowledge: Knowledge) -> Self {
-        let trail = Trail::begin(&terms);
+        let trail = Trail::begin(&terms, &knowledge);
         let (movements, outcomes) = (BTreeMap::new(), BTreeMap::new());
         Self { terms, knowledge, trail, movements, outcomes, asks: Vec::new(), touched: BTreeSet::new() }
     }
@@ -106,30 +123,58 @@ impl Watched {
     }
 
     pub(crate) fn totals(&self) -> BTreeMap<Asset, Totals> {
-        self.trail.totals(&self.terms)
+        self.trail.totals(&self.terms, &self.knowledge)
     }
 
-    /// True where a transfer would move traced money.
-    pub(crate) fn concerns(&self, from: &Account, asset: &Asset) -> bool {
-        self.trail.follows(from) && !self.trail.left(from, asset).is_zero()
+    /// Accounts at which everything that comes and leaves counts.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = &Account> {
+        self.knowledge.counted(&self.terms)
     }
 
-    /// The next transfer of the chain. True if it moves traced money.
+    pub(crate) fn counts(&self, account: &Account, asset: &Asset) -> bool {
+        self.knowledge.counts(&self.terms, account, asset)
+    }
+
+    /// True where a payment may move traced money.
+    pub(crate) fn may_carry(&self, from: &Account, asset: &Asset) -> bool {
+        (!self.terms.rule.needs_balances() || self.counts(from, asset)) && self.trail.may_carry(from, asset)
+    }
+
+    fn concerns(&self, sighting: &Sighting) -> bool {
+        let Sighting { from, to, asset, amount, .. } = sighting;
+        if amount.is_zero() || from == to && !sighting.is_fee() {
+            return false;
+        }
+        match self.terms.rule.needs_balances() {
+            true => self.counts(from, asset) || self.counts(to, asset),
+            false => from != to && self.trail.may_carry(from, asset),
+        }
+    }
+
+    /// Assets of which it has to be known what lies at the root before the next block.
+    pub(crate) fn unopened(&self) -> impl Iterator<Item = &Asset> {
+        let root = &self.terms.root.account;
+        let assets = self.terms.stolen.keys().filter(|_| self.terms.rule.needs_balances());
+        assets.filter(|asset| self.knowledge.opening(root, asset).is_none())
+    }
+
+    /// Takes in what lies at the root.
+    pub(crate) fn open_root(&mut self, asset: &Asset, opening: Opening) {
+        self.knowledge.open(&self.terms.root.account, asset, opening);
+        self.fold_known();
+    }
+
+    /// The next transfer of the chain. True if it is kept.
     ///
     /// # Errors
-    /// When the payee's facts are needed; nothing has changed then.
-    pub(crate) fn see(
-        &mut self,
-        sighting: Sighting,
-        facts: impl FnOnce(&Account) -> Option<AccountFacts>,
-    ) -> Result<bool, FactsMissing> {
-        if sighting.from == sighting.to || sighting.amount.is_zero() || !self.concerns(&sighting.from, &sighting.asset)
-        {
+    /// When something has to be known of the payee; nothing has changed then.
+    pub(crate) fn see(&mut self, sighting: Sighting, look: &impl Look) -> Result<bool, Missing> {
+        if !self.concerns(&sighting) {
             // Not kept: what is traced to a payer at a given place never grows by what is learnt later, so that it
             // stays untraced as long as the blocks before it stand; and if they do not, it is seen again.
             return Ok(false);
         }
-        let step = self.trail.step(&self.terms, &mut self.knowledge, &sighting, facts)?;
+        let step = self.trail.step(&self.terms, &mut self.knowledge, &sighting, look)?;
         let transfer = sighting.transfer.clone();
         if step.ask {
             self.asks.push(Ask { account: sighting.to.clone(), hop: transfer.clone() });
@@ -148,7 +193,7 @@ impl Watched {
 
     /// Forgets the blocks after `fork`: they have left the chain. True if there was anything in them.
     pub(crate) fn rewind(&mut self, fork: u64) -> bool {
-        let mut any = false;
+        let mut any = self.knowledge.close_after(fork);
         for (transfer, movement) in &mut self.movements {
             if movement.live && movement.sighting.place.block > fork {
                 movement.live = false;
@@ -193,12 +238,30 @@ impl Watched {
         }
         retractions.sort_by_key(|(place, _)| *place);
         changes.sort_by_key(|(place, _)| *place);
+        let openings = self.knowledge.take_unsaved_openings();
+        let at_root =
+            openings.iter().filter_map(|(account, asset, opening)| self.end_at_root(account, asset, (*opening)?));
+        let moved = retractions.into_iter().chain(changes).flat_map(|(_, changes)| changes);
         News {
-            changes: retractions.into_iter().chain(changes).flat_map(|(_, changes)| changes).collect(),
+            changes: at_root.chain(moved).collect(),
             asks: std::mem::take(&mut self.asks),
             movements: stored,
             known: self.knowledge.take_unsaved(),
+            openings,
         }
+    }
+
+    /// What ends at the root because of what lay there when the watch began.
+    fn end_at_root(&self, account: &Account, asset: &Asset, opening: Opening) -> Option<Change> {
+        let stolen = *self.terms.stolen.get(asset).filter(|_| *account == self.terms.root.account)?;
+        let end = match opening.balance {
+            None => SaidEnd { reason: TrailEnd::Other(EndReason::BalanceUnknown), traced: stolen },
+            Some(balance) if balance < stolen => {
+                SaidEnd { reason: TrailEnd::LeftBefore, traced: stolen.saturating_sub(balance) }
+            }
+            Some(_) => return None,
+        };
+        Some(Change::EndedAtRoot { account: account.clone(), asset: asset.clone(), end })
     }
 
     /// Notes how final hops have become; that is said by whoever watches the chain's head.
@@ -209,13 +272,13 @@ impl Watched {
     }
 
     /// Folds anew over what is in the chain. Facts are known of every account that money led to before.
-    fn fold(&mut self) -> Result<(), FactsMissing> {
+    fn fold(&mut self) -> Result<(), Missing> {
         let mut live: Vec<&Movement> = self.movements.values().filter(|movement| movement.live).collect();
         live.sort_by_key(|movement| movement.sighting.place);
-        let mut trail = Trail::begin(&self.terms);
+        let mut trail = Trail::begin(&self.terms, &self.knowledge);
         let mut outcomes = BTreeMap::new();
         for movement in live {
-            let step = trail.step(&self.terms, &mut self.knowledge, &movement.sighting, |_| None)?;
+            let step = trail.step(&self.terms, &mut self.knowledge, &movement.sighting, &AllKnown)?;
             outcomes.insert(movement.sighting.transfer.clone(), step.outcome);
         }
         let changed = self.movements.keys().filter(|transfer| outcomes.get(transfer) != self.outcomes.get(transfer));

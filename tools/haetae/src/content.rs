@@ -17,7 +17,9 @@ use haetae_wire::{
 };
 use sha2::{Digest, Sha256};
 
-use form::{AmountForm, FreezeForm, Hash, Period, ReleaseForm, StandingFreezeForm, TargetForm, TermsForm, WatchForm};
+use form::{
+    AmountForm, FreezeForm, Hash, Period, ReleaseForm, Rule, StandingFreezeForm, TargetForm, TermsForm, WatchForm,
+};
 pub(crate) use form::{Confidentiality, Document, Form, Officer, ScopeForm, Wanted};
 
 use crate::{
@@ -194,6 +196,7 @@ impl Writer<'_> {
             period: Some(period(form.period)),
             limits: limits?,
             standing_freeze: standing_freeze?,
+            taint_rule: form.taint_rule.map_or(exchange::TaintRule::Unspecified, |Rule(rule)| rule.into()).into(),
         })
     }
 

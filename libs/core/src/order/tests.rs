@@ -154,6 +154,7 @@ fn standing_freeze() -> impl Strategy<Value = Lawful> {
             asset: order.asset.clone().unwrap(),
             amount: Amount::from(traced).saturating_add(Amount::from(rest)),
             traced: Amount::from(traced),
+            rule: TaintRule::TracedFirst,
             block_number: 1,
             block_hash: String::new(),
             seen_at: order.issued_at,

@@ -39,4 +39,5 @@ choices! {
     }
     ConfirmationAnswer { Held, NotHeld, Unknown }
     WalletRole { CustomerDeposit, OmnibusWithMemo, ExchangeOwn }
+    TaintRule { TracedFirst, Poison, Haircut, Fifo }
 }

@@ -1,6 +1,6 @@
 //! What an exchange is told to do, and the arrivals that are its ground.
 
-use haetae_core::{Amount, Arrival, Asset, Desired, Order, Target, TransferId, Violations};
+use haetae_core::{Amount, Arrival, Asset, Desired, Order, TaintRule, Target, TransferId, Violations};
 
 use super::{
     account::{read_hash, same_chain},
@@ -90,6 +90,7 @@ impl Read<Arrival> for v1::Arrival {
         same_chain(v, "asset", asset.as_ref().map(Asset::chain), chain);
         let amount = read::parse::<Amount>(v, "amount", &self.amount);
         let traced = read::parse::<Amount>(v, "traced_amount", &self.traced_amount);
+        let rule = read::choice_optional::<TaintRule>(v, "taint_rule", self.taint_rule);
         let block_hash = read_hash(v, "block_hash", chain, &self.block_hash);
         let seen_at = read::moment(v, "seen_at", self.seen_at.as_ref());
         let wallet_role = read::choice_optional(v, "wallet_role", self.wallet_role);
@@ -102,6 +103,8 @@ impl Read<Arrival> for v1::Arrival {
             asset: asset?,
             amount: amount?,
             traced: traced?,
+            // Before a rule could be chosen, there was this one.
+            rule: rule?.unwrap_or_default(),
             block_number: self.block_number,
             block_hash: block_hash?,
             seen_at: seen_at?,
@@ -121,6 +124,7 @@ impl From<&Arrival> for v1::Arrival {
             asset: arrival.asset.to_string(),
             amount: arrival.amount.to_string(),
             traced_amount: arrival.traced.to_string(),
+            taint_rule: v1::TaintRule::from(arrival.rule).into(),
             block_number: arrival.block_number,
             block_hash: arrival.block_hash.clone(),
             seen_at: Some(timestamp(arrival.seen_at)),

@@ -7,7 +7,7 @@ use std::{
 
 use alloy_primitives::{Address, U256};
 use haetae_core::*;
-use proptest::{collection, option, prelude::*};
+use proptest::{collection, option, prelude::*, sample::select};
 use uuid::Uuid;
 
 pub(crate) fn id() -> impl Strategy<Value = Uuid> {
@@ -89,10 +89,16 @@ pub(crate) fn wallet_role() -> impl Strategy<Value = WalletRole> {
 
 pub(crate) fn arrival() -> impl Strategy<Value = Arrival> {
     chain().prop_flat_map(|chain| {
-        let what = (asset_on(chain.clone()), amount(), amount());
+        let what = (asset_on(chain.clone()), amount(), amount(), select(&TaintRule::ALL));
         let wher = (target_on(chain.clone()), name(), option::of(wallet_role()));
         (id(), transfer_on(chain), what, wher, (any::<u64>(), hash(), moment())).prop_map(
-            |(watch, transfer, (asset, amount, traced), (target, exchange, wallet_role), (block, hash, seen_at))| {
+            |(
+                watch,
+                transfer,
+                (asset, amount, traced, rule),
+                (target, exchange, wallet_role),
+                (block, hash, seen_at),
+            )| {
                 Arrival {
                     id: transfer.arrival(WatchId(watch)),
                     watch: WatchId(watch),
@@ -102,6 +108,7 @@ pub(crate) fn arrival() -> impl Strategy<Value = Arrival> {
                     asset,
                     amount: amount.max(traced),
                     traced: amount.min(traced),
+                    rule,
                     block_number: block,
                     block_hash: hash,
                     seen_at,

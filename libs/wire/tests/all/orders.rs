@@ -75,6 +75,7 @@ fn arrival() -> Arrival {
         asset: asset(),
         amount: Amount::from(80u64),
         traced: Amount::from(60u64),
+        rule: TaintRule::TracedFirst,
         block_number: 7,
         block_hash: hash,
         seen_at: at(-1),

@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 
 use haetae_core::{
     Act, Arrival, Authorisation, Budgets, ChainId, Confidentiality, FreezeScope, LegState, LegalGround, Officer, Order,
-    OrderKind, RefusalReason, Subject, TransferId, TransferIndex, WalletRole, WatchId, within,
+    OrderKind, RefusalReason, Subject, TaintRule, TransferId, TransferIndex, WalletRole, WatchId, within,
 };
 use proptest::prelude::*;
 use time::Duration;
@@ -71,6 +71,7 @@ fn arrival(n: u8) -> Arrival {
         asset: asset(n % 2 + 1),
         amount: traced.into(),
         traced: traced.into(),
+        rule: TaintRule::TracedFirst,
         block_number: 1,
         block_hash: format!("0x{n:064x}"),
         seen_at: NOON,

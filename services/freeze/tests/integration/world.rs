@@ -7,8 +7,8 @@ use std::time::Duration as StdDuration;
 use haetae_core::{
     Act, Amount, Arrival, Asset, Authorisation, AuthorisationId, Budgets, CaseRef, ChainId, Confidentiality, Decision,
     DecisionRole, Document, Event, EventContent, ExchangeId, LegId, LegReport, LegState, LegalGround, Moment, Officer,
-    OrderKind, Receipt, Refusal, RefusalReason, RequestId, Subject, Target, TransferId, TransferIndex, WalletRole,
-    WatchId, derived, micros,
+    OrderKind, Receipt, Refusal, RefusalReason, RequestId, Subject, TaintRule, Target, TransferId, TransferIndex,
+    WalletRole, WatchId, derived, micros,
 };
 use haetae_freeze::leg::Pace;
 use haetae_freeze::{Parts, Replica};
@@ -538,6 +538,7 @@ pub(crate) fn arrival(n: u64, exchange: &ExchangeId, to: u64, traced: u64) -> Ar
         asset: ether(),
         amount: traced.into(),
         traced: traced.into(),
+        rule: TaintRule::TracedFirst,
         block_number: n,
         block_hash: format!("0x{n:064x}"),
         seen_at: micros(Moment::now_utc()),

@@ -35,4 +35,5 @@ pub(super) fn watch(request: &Request, id: WatchId) -> Option<tracking::Watch> {
         totals: totals.collect(),
         ..tracking::Watch::default()
     })
+        taint_rule: exchange::TaintRule::from(watch.rule.unwrap_or_default()).into(),
 }

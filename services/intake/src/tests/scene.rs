@@ -377,6 +377,7 @@ pub(super) fn watch_terms() -> v1::Watch {
             freeze_period: days(30),
             ..v1::StandingFreezeTerms::default()
         }),
+        taint_rule: 0,
     }
 }
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use haetae_core::{
     Account, Act, Amount, Arrival, Asset, Authorisation, AuthorisationId, Budgets, CaseRef, Confidentiality, Desired,
     Document, ExchangeId, FreezeScope, LegId, LegalGround, Moment, Officer, Order, OrderKind, RequestId, Subject,
-    Target, TransferId, WalletRole, WatchId, micros,
+    TaintRule, Target, TransferId, WalletRole, WatchId, micros,
 };
 use haetae_ledger::{Doorbell, Expected, Log, LogConfig, NewEntry, Which};
 use haetae_seal::checkpoint::LogKey;
@@ -224,6 +224,7 @@ impl Case {
             asset: self.asset.clone(),
             amount: Amount::from(*amount),
             traced: Amount::from(*amount),
+            rule: TaintRule::TracedFirst,
             block_number: 1,
             block_hash: format!("0x{}", "ab".repeat(32)),
             seen_at: now(),

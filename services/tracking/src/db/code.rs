@@ -69,11 +69,14 @@ texts!(write_arrival, read_arrival, ArrivalState, "arrival_state", {
 texts!(write_end, read_end, TrailEnd, "end_reason", {
     TrailEnd::Held => "held" => TrailEnd::Held,
     TrailEnd::Dust => "dust" => TrailEnd::Dust,
+    TrailEnd::Fee => "fee" => TrailEnd::Fee,
+    TrailEnd::LeftBefore => "left-before" => TrailEnd::LeftBefore,
     TrailEnd::Other(EndReason::Contract) => "contract" => TrailEnd::Other(EndReason::Contract),
     TrailEnd::Other(EndReason::ServiceLike) => "service-like" => TrailEnd::Other(EndReason::ServiceLike),
     TrailEnd::Other(EndReason::HopLimit) => "hop-limit" => TrailEnd::Other(EndReason::HopLimit),
     TrailEnd::Other(EndReason::AddressLimit) => "address-limit" => TrailEnd::Other(EndReason::AddressLimit),
     TrailEnd::Other(EndReason::QuestionLimit) => "question-limit" => TrailEnd::Other(EndReason::QuestionLimit),
+    TrailEnd::Other(EndReason::BalanceUnknown) => "balance-unknown" => TrailEnd::Other(EndReason::BalanceUnknown),
 });
 
 pub(super) fn write_standing(standing: &Standing) -> (&'static str, Option<&Holder>) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use haetae_core::{Account, ChainId, ExchangeId, Moment, TransferId, WalletRole, WatchId};
+use haetae_core::{Account, Asset, ChainId, ExchangeId, Moment, TransferId, WalletRole, WatchId};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::code::{
     damaged, read, read_arrival, read_end, read_finality, read_role, read_standing, signed, unsigned, write_arrival,
     write_end, write_finality, write_role, write_standing,
 };
-use crate::knowledge::{AccountFacts, Holder, Known};
+use crate::knowledge::{AccountFacts, Holder, Known, Opening};
 use crate::said::{Finality, Said, SaidArrival, SaidEnd, SaidHop};
 use crate::trail::{Place, Sighting};
 use crate::watched::{Movement, News};
@@ -54,6 +54,28 @@ pub(super) async fn known(
         known.entry(row.watch_id).or_default().insert(read("account", &row.account)?, account);
     }
     Ok(known)
+}
+
+/// What lay at accounts before the first money that matters came, by watch.
+pub(super) async fn openings(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, BTreeMap<Account, BTreeMap<Asset, Opening>>>, sqlx::Error> {
+    let rows: Vec<(Uuid, String, String, Option<String>, i64, i64)> = sqlx::query_as(
+        "select watch_id, account, asset, balance::text, since_block, since_position
+         from opening where watch_id = any($1)",
+    )
+    .bind(ids)
+    .fetch_all(conn)
+    .await?;
+    let mut openings: HashMap<Uuid, BTreeMap<Account, BTreeMap<Asset, Opening>>> = HashMap::new();
+    for (watch, account, asset, balance, block, position) in rows {
+        let since = Place { block: unsigned("since_block", block)?, position: unsigned("since_position", position)? };
+        let balance = balance.map(|balance| read("balance", &balance)).transpose()?;
+        let of_account = openings.entry(watch).or_default().entry(read("account", &account)?).or_default();
+        of_account.insert(read("asset", &asset)?, Opening { since, balance });
+    }
+    Ok(openings)
 }
 
 #[derive(sqlx::FromRow)]
@@ -162,6 +184,7 @@ impl MovementRow {
 /// Stores what a watch has come to.
 pub(crate) async fn save(conn: &mut PgConnection, id: WatchId, news: &News) -> Result<(), sqlx::Error> {
     save_known(conn, id, &news.known).await?;
+    save_openings(conn, id, &news.openings).await?;
     save_movements(conn, id, &news.movements).await
 }
 
@@ -186,6 +209,43 @@ async fn save_known(conn: &mut PgConnection, id: WatchId, known: &[(Account, Kno
     .bind(standings.iter().map(|(text, _)| *text).collect::<Vec<_>>())
     .bind(standings.iter().map(|(_, holder)| holder.map(|h| h.exchange.as_str())).collect::<Vec<_>>())
     .bind(standings.iter().map(|(_, holder)| holder.and_then(|h| h.role).map(write_role)).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn save_openings(
+    conn: &mut PgConnection,
+    id: WatchId,
+    openings: &[(Account, Asset, Option<Opening>)],
+) -> Result<(), sqlx::Error> {
+    if openings.is_empty() {
+        return Ok(());
+    }
+    let of = |part: fn(&(Account, Asset, Option<Opening>)) -> String| openings.iter().map(part).collect::<Vec<_>>();
+    sqlx::query(
+        "delete from opening where watch_id = $1
+         and (account, asset) in (select * from unnest($2::text[], $3::text[]))",
+    )
+    .bind(id.0)
+    .bind(of(|(account, ..)| account.to_string()))
+    .bind(of(|(_, asset, _)| asset.to_string()))
+    .execute(&mut *conn)
+    .await?;
+    let opened: Vec<_> =
+        openings.iter().filter_map(|(account, asset, opening)| Some((account, asset, (*opening)?))).collect();
+    sqlx::query(
+        "insert into opening (watch_id, account, asset, balance, since_block, since_position)
+         select $1, account, asset, balance::numeric, since_block, since_position
+         from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+              as o (account, asset, balance, since_block, since_position)",
+    )
+    .bind(id.0)
+    .bind(opened.iter().map(|(account, ..)| account.to_string()).collect::<Vec<_>>())
+    .bind(opened.iter().map(|(_, asset, _)| asset.to_string()).collect::<Vec<_>>())
+    .bind(opened.iter().map(|(.., opening)| opening.balance.map(|b| b.to_string())).collect::<Vec<_>>())
+    .bind(opened.iter().map(|(.., opening)| signed(opening.since.block)).collect::<Vec<_>>())
+    .bind(opened.iter().map(|(.., opening)| i64::from(opening.since.position)).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())

@@ -40,6 +40,7 @@ struct Row {
     max_addresses: i64,
     max_questions: i64,
     max_degree: i64,
+    taint_rule: String,
     exchanges: i64,
 }
 
@@ -50,11 +51,11 @@ pub(crate) async fn insert(
     lines: &[Line],
     version: i64,
 ) -> Result<bool, sqlx::Error> {
-    let Terms { watch: id, request, root, stolen, limits, .. } = &watch.terms;
+    let Terms { watch: id, request, root, stolen, limits, rule, .. } = &watch.terms;
     let inserted = sqlx::query(
         "insert into watch (id, request_id, chain, root, memo, active_after, until,
-                            max_hops, max_addresses, max_questions, max_degree, version)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict do nothing",
+                            max_hops, max_addresses, max_questions, max_degree, taint_rule, version)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict do nothing",
     )
     .bind(id.0)
     .bind(request.0)
@@ -67,6 +68,7 @@ pub(crate) async fn insert(
     .bind(i64::from(limits.max_addresses))
     .bind(i64::from(limits.max_questions))
     .bind(signed(limits.max_degree))
+    .bind(rule.name())
     .bind(version)
     .execute(&mut *conn)
     .await?
@@ -107,7 +109,7 @@ pub(crate) async fn load(conn: &mut PgConnection, id: WatchId) -> Result<Option<
 pub(crate) async fn load_all(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(WatchRow, Watched)>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "select id, request_id, root, memo, state = 'active' as active, active_after, until,
-                max_hops, max_addresses, max_questions, max_degree,
+                max_hops, max_addresses, max_questions, max_degree, taint_rule,
                 (select count(*) from watch_line where watch_id = id) as exchanges
          from watch where id = any($1)",
     )
@@ -116,14 +118,16 @@ pub(crate) async fn load_all(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Ve
     .await?;
     let mut assets = assets(conn, ids).await?;
     let mut known = trail::known(conn, ids).await?;
+    let mut openings = trail::openings(conn, ids).await?;
     let mut movements = trail::movements(conn, ids).await?;
     rows.into_iter()
         .map(|row| {
             let id = row.id;
             let row = row.read(assets.remove(&id).unwrap_or_default())?;
             let (known, movements) = (known.remove(&id).unwrap_or_default(), movements.remove(&id).unwrap_or_default());
-            let watched =
-                Watched::restore(row.terms.clone(), known, movements).map_err(|_| damaged("known_account"))?;
+            let openings = openings.remove(&id).unwrap_or_default();
+            let watched = Watched::restore(row.terms.clone(), known, openings, movements)
+                .map_err(|_| damaged("known_account"))?;
             Ok((row, watched))
         })
         .collect()
@@ -237,6 +241,7 @@ impl Row {
                     max_questions: unsigned("max_questions", self.max_questions)?,
                     max_degree: unsigned("max_degree", self.max_degree)?,
                 },
+                rule: read("taint_rule", &self.taint_rule)?,
                 exchanges: unsigned("exchanges", self.exchanges)?,
             },
             active: self.active,

@@ -52,6 +52,11 @@ pub(super) struct Receipt {
     status: Option<U64>,
     contract_address: Option<Address>,
     logs: Vec<Log>,
+    gas_used: Option<U64>,
+    effective_gas_price: Option<U256>,
+    /// Of a transaction with blobs (EIP-4844).
+    blob_gas_used: Option<U64>,
+    blob_gas_price: Option<U256>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,17 +79,32 @@ impl FullBlock {
         for transaction in &self.transactions {
             let receipt = by_transaction.get(&transaction.hash).context("a transaction without a receipt")?;
             ensure!(receipt.block_hash == at.hash, "a receipt of another block");
+            // What failed has its price as well.
+            transfers.push(transaction.fee(receipt));
             if receipt.status.is_none_or(|status| status == U64::from(1)) {
                 transfers.extend(transaction.own_value(receipt));
                 transfers.extend(receipt.tokens());
             }
         }
-        transfers.retain(|transfer| transfer.from != transfer.to && !transfer.amount.is_zero());
+        transfers.retain(|transfer: &Transfer| {
+            !transfer.amount.is_zero() && (transfer.from != transfer.to || transfer.is_fee())
+        });
         Ok(Block { at, parent: self.header.parent_hash, transfers })
     }
 }
 
 impl Transaction {
+    fn fee(&self, receipt: &Receipt) -> Transfer {
+        Transfer {
+            transaction: self.hash,
+            index: TransferIndex::Fee,
+            from: self.from,
+            to: self.from,
+            token: None,
+            amount: receipt.cost(),
+        }
+    }
+
     fn own_value(&self, receipt: &Receipt) -> Option<Transfer> {
         Some(Transfer {
             transaction: self.hash,
@@ -98,6 +118,15 @@ impl Transaction {
 }
 
 impl Receipt {
+    /// What the transaction cost its sender; nothing where the node does not say.
+    fn cost(&self) -> U256 {
+        let price = |gas: Option<U64>, price: Option<U256>| {
+            U256::from(gas.unwrap_or_default()).saturating_mul(price.unwrap_or_default())
+        };
+        let gas = price(self.gas_used, self.effective_gas_price);
+        gas.saturating_add(price(self.blob_gas_used, self.blob_gas_price))
+    }
+
     fn tokens(&self) -> impl Iterator<Item = Transfer> {
         // The ordinal counts all logs of the transaction, transfers or not: so it does not depend on what is one.
         self.logs.iter().zip(0u32..).filter_map(|(log, ordinal)| {
@@ -172,6 +201,20 @@ mod tests {
     #[test]
     fn failed_transactions_move_nothing() {
         assert!(block(vec![transaction(1, 50)], vec![receipt(1, "0x0", Vec::new())]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_transaction_cost_comes_first_also_where_it_failed() {
+        let mut paid = receipt(1, "0x1", Vec::new());
+        (paid["gasUsed"], paid["effectiveGasPrice"]) = (json!("0x5208"), json!("0x3"));
+        (paid["blobGasUsed"], paid["blobGasPrice"]) = (json!("0x2"), json!("0x5"));
+        let mut failed = receipt(2, "0x0", Vec::new());
+        (failed["gasUsed"], failed["effectiveGasPrice"]) = (json!("0x7"), json!("0x2"));
+        let found = block(vec![transaction(1, 50), transaction(2, 60)], vec![paid, failed]).unwrap();
+        let short: Vec<_> = found.iter().map(|t| (t.index.to_string(), t.amount)).collect();
+        let expected = [("fee", 63_010u64), ("native", 50), ("fee", 14)];
+        assert_eq!(short, expected.map(|(index, amount)| (index.to_owned(), U256::from(amount))));
+        assert!(found[0].is_fee() && found[0].from == address(1) && found[0].to == address(1));
     }
 
     #[test]

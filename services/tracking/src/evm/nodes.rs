@@ -50,11 +50,20 @@ impl Nodes {
 
     /// One call.
     pub(crate) async fn ask<T: Answer>(&self, method: &'static str, params: Value) -> anyhow::Result<T> {
-        self.first(method, |client| {
+        let ask = |client: RpcClient| {
             let params = params.clone();
             async move { client.request(method, params).await }
-        })
-        .await
+        };
+        self.first(method, ask, true).await
+    }
+
+    /// One call that another node may know where one refuses: not all keep what is old.
+    pub(crate) async fn ask_any<T: Answer>(&self, method: &'static str, params: Value) -> anyhow::Result<T> {
+        let ask = |client: RpcClient| {
+            let params = params.clone();
+            async move { client.request(method, params).await }
+        };
+        self.first(method, ask, false).await
     }
 
     /// Calls that are answered in their order.
@@ -73,18 +82,20 @@ impl Nodes {
                     try_join_all(waiting).await
                 }
             };
-            answers.extend(self.first("batch", ask).await?);
+            answers.extend(self.first("batch", ask, true).await?);
         }
         Ok(answers)
     }
 
-    /// Asks the node that answered last, then the others. A node that answers with an error has answered.
-    async fn first<T, F>(&self, what: &'static str, ask: impl Fn(RpcClient) -> F) -> anyhow::Result<T>
+    /// Asks the node that answered last, then the others. A node that answers with an error has answered, and that
+    /// `ends` the asking; or the others are asked as well.
+    async fn first<T, F>(&self, what: &'static str, ask: impl Fn(RpcClient) -> F, ends: bool) -> anyhow::Result<T>
     where
         F: Future<Output = Result<T, TransportError>>,
     {
         let start = self.preferred.load(Ordering::Relaxed);
         let mut failed = None;
+        let mut refused = None;
         for place in (0..self.nodes.len()).map(|offset| (start + offset) % self.nodes.len()) {
             let answer = timeout(ANSWER, ask(self.nodes[place].0.clone())).await;
             match answer.unwrap_or_else(|_| Err(TransportErrorKind::custom_str("no answer in time"))) {
@@ -92,13 +103,19 @@ impl Nodes {
                     self.preferred.store(place, Ordering::Relaxed);
                     return Ok(answer);
                 }
-                Err(error @ RpcError::ErrorResp(_)) => return Err(Refused::of(&error, what)),
+                Err(error @ RpcError::ErrorResp(_)) => {
+                    let error = Refused::of(&error, what);
+                    if ends {
+                        return Err(error);
+                    }
+                    refused = Some(error);
+                }
                 // The address may hold a key: it is not for logs.
                 Err(_) => failed = Some(place),
             }
         }
         let node = failed.unwrap_or_default();
-        Err(anyhow::anyhow!("{what}: no node answered, the last asked was number {node}"))
+        Err(refused.unwrap_or_else(|| anyhow::anyhow!("{what}: no node answered, the last asked was number {node}")))
     }
 }
 
@@ -115,6 +132,11 @@ impl Refused {
         let code = error.as_error_resp().map_or(0, |payload| payload.code);
         Self { what, code }.into()
     }
+}
+
+/// A node answered, with an error.
+pub(crate) fn is_refusal(error: &anyhow::Error) -> bool {
+    error.is::<Refused>()
 }
 
 /// The node does not know the method.

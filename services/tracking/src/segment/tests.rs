@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::knowledge::AccountFacts;
+use crate::source::BalanceAt;
 
 /// A node with every block it ever had; `main` is its chain, by number from 0.
 struct Node {
@@ -69,6 +70,10 @@ impl ChainSource for Node {
     }
 
     async fn facts(&self, _: &[Address], _: u64) -> anyhow::Result<Vec<AccountFacts>> {
+        Ok(Vec::new())
+    }
+
+    async fn balances(&self, _: &[BalanceAt]) -> anyhow::Result<Vec<Option<U256>>> {
         Ok(Vec::new())
     }
 

@@ -1,7 +1,7 @@
 use haetae_core::{Account, Amount};
 
 use super::{EndReason, Hop, Outcome, Reached, Sighting, Totals, Trail};
-use crate::knowledge::{AccountFacts, FactsMissing, Knowledge, Standing};
+use crate::knowledge::{AccountFacts, Knowledge, Missing, Standing};
 use crate::scene::{account, held, plain, terms, token, transfer};
 use crate::terms::Terms;
 
@@ -16,10 +16,10 @@ fn fold_with(
     transfers: &[Sighting],
     facts: impl Fn(&Account) -> Option<AccountFacts>,
 ) -> (Vec<Outcome>, Totals) {
-    let mut trail = Trail::begin(terms);
+    let mut trail = Trail::begin(terms, knowledge);
     let outcomes =
         transfers.iter().map(|t| trail.step(terms, knowledge, t, &facts).unwrap().outcome).collect::<Vec<_>>();
-    (outcomes, trail.totals(terms)[&token()])
+    (outcomes, trail.totals(terms, knowledge)[&token()])
 }
 
 fn traced(outcome: &Outcome) -> Option<u64> {
@@ -241,10 +241,10 @@ fn money_that_comes_back_to_the_root_is_followed_from_there_again() {
 #[test]
 fn without_the_payees_facts_nothing_moves() {
     let terms = terms(100);
-    let mut trail = Trail::begin(&terms);
+    let mut trail = Trail::begin(&terms, &Knowledge::default());
     let before = trail.clone();
     let mut knowledge = Knowledge::default();
-    let missing = trail.step(&terms, &mut knowledge, &transfer(1, 1, 0, 1, 100), |_| None);
-    assert_eq!(missing, Err(FactsMissing(account(1))));
+    let missing = trail.step(&terms, &mut knowledge, &transfer(1, 1, 0, 1, 100), &|_: &Account| None);
+    assert_eq!(missing, Err(Missing::Facts(account(1))));
     assert_eq!((trail, knowledge), (before, Knowledge::default()));
 }

@@ -20,6 +20,7 @@ const TOKEN: &str = concat!(
 
 pub(crate) struct Chain {
     automine: AtomicBool,
+    free: AtomicBool,
     pub(crate) anvil: Anvil,
     pub(crate) accounts: Vec<Address>,
     pub(crate) token: Address,
@@ -35,7 +36,7 @@ impl Chain {
         let hash = anvil.rpc("eth_sendTransaction", deploy).await.unwrap();
         let receipt = receipt(&anvil, &hash).await;
         let token = serde_json::from_value(receipt["contractAddress"].clone()).unwrap();
-        Self { automine: AtomicBool::new(true), anvil, accounts, token }
+        Self { automine: AtomicBool::new(true), free: AtomicBool::new(false), anvil, accounts, token }
     }
 
     pub(crate) fn id() -> ChainId {
@@ -70,12 +71,40 @@ impl Chain {
         self.send(json!({"from": self.accounts[from], "to": self.token, "data": data, "gas": "0x20000"})).await
     }
 
-    async fn send(&self, transaction: Value) -> String {
+    async fn send(&self, mut transaction: Value) -> String {
+        if self.free.load(Ordering::Relaxed) {
+            transaction["gasPrice"] = json!("0x0");
+        }
         let hash = self.anvil.rpc("eth_sendTransaction", json!([transaction])).await.unwrap();
         if self.automine.load(Ordering::Relaxed) {
             receipt(&self.anvil, &hash).await;
         }
         hash.as_str().unwrap().to_owned()
+    }
+
+    /// Payments cost nothing from here on.
+    pub(crate) async fn without_gas(&self) {
+        self.anvil.rpc("anvil_setNextBlockBaseFeePerGas", json!(["0x0"])).await.unwrap();
+        self.mine(1).await;
+        self.free.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives an account so many coins and no others.
+    pub(crate) async fn endow(&self, account: usize, coins: u64) {
+        self.anvil.rpc("anvil_setBalance", json!([self.accounts[account], U256::from(coins)])).await.unwrap();
+        self.mine(1).await;
+    }
+
+    pub(crate) async fn balance(&self, account: usize) -> U256 {
+        let balance = self.anvil.rpc("eth_getBalance", json!([self.accounts[account], "latest"])).await.unwrap();
+        serde_json::from_value(balance).unwrap()
+    }
+
+    /// What a transaction cost its sender.
+    pub(crate) async fn cost_of(&self, transaction: &str) -> U256 {
+        let receipt = receipt(&self.anvil, &json!(transaction)).await;
+        let part = |name: &str| serde_json::from_value::<U256>(receipt[name].clone()).unwrap();
+        part("gasUsed") * part("effectiveGasPrice")
     }
 
     /// Number of the block that a transaction is in.

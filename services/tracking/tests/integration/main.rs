@@ -11,3 +11,4 @@ mod mesh;
 mod reading;
 mod reorganised;
 mod speed;
+mod tainted;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haetae_core::{
     Account, Amount, Asset, Confirmation, ConfirmationAnswer, ExchangeId, LegId, LegReport, LegState, Moment, Order,
-    Receipt, RequestId, Subject, Target, WalletRole, WatchId, micros,
+    Receipt, RequestId, Subject, TaintRule, Target, WalletRole, WatchId, micros,
 };
 use haetae_ledger::{Doorbell, Expected, Follower, Log, LogConfig, NewEntry, Sealer};
 use haetae_seal::checkpoint::LogKey;
@@ -15,6 +15,7 @@ use haetae_testkit::postgres::TestDb;
 use haetae_tracking::{ChainConfig, Config, KeysConfig, NodeConfig, QuestionsConfig, Tracking};
 use haetae_wire::connector::v1::ReceiptReceived;
 use haetae_wire::convert::{asset_amounts, timestamp};
+use haetae_wire::exchange::v1 as exchange;
 use haetae_wire::intake::v1 as intake;
 use haetae_wire::keys::Keyring;
 use haetae_wire::registry::Registry;
@@ -94,6 +95,7 @@ pub(crate) struct WatchOf {
     pub(crate) stolen: BTreeMap<Asset, Amount>,
     pub(crate) limits: intake::WatchLimits,
     pub(crate) period: Duration,
+    pub(crate) rule: TaintRule,
 }
 
 impl WatchOf {
@@ -109,6 +111,7 @@ impl WatchOf {
                 max_degree: 1_000,
             },
             period: Duration::from_secs(3_600),
+            rule: TaintRule::TracedFirst,
         }
     }
 }
@@ -236,6 +239,7 @@ impl Mesh {
             period: None,
             limits: Some(of.limits.clone()),
             standing_freeze: None,
+            taint_rule: exchange::TaintRule::from(of.rule).into(),
         });
         self.grant(content, Subject::Watch { watch, root }, Some((watch, Moment::now_utc() + of.period))).await;
         watch

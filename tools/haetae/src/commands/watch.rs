@@ -1,6 +1,7 @@
 //! `haetae watch`.
 
 use haetae_wire::{
+    exchange::v1::TaintRule,
     intake::v1::ListTrailResponse,
     tracking::v1::{TrailItem, Watch, WatchState},
 };
@@ -34,6 +35,7 @@ fn text(watch: &Watch, items: &[TrailItem], look: &Look) -> String {
         ("request", safe(&watch.request_id)),
         ("root", root.map(|root| safe(&root.account)).unwrap_or_default()),
         ("state", state(watch)),
+        ("taint rule", words(watch.taint_rule, TaintRule::as_str_name, "TAINT_RULE_")),
         ("watched since", since(watch)),
         ("addresses", watch.addresses.to_string()),
         ("questions", watch.questions.to_string()),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use haetae_core::{Moment, Reason, RequestKind, Violations};
+use haetae_core::{Moment, Reason, RequestKind, TaintRule, Violations};
 use haetae_wire::{convert::timestamp, exchange::v1 as exchange, intake::v1};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 use time::format_description::well_known::Rfc3339;
@@ -99,6 +99,7 @@ pub(crate) struct WatchForm {
     pub(crate) period: Period,
     pub(crate) limits: Option<LimitsForm>,
     pub(crate) standing_freeze: Option<TermsForm>,
+    pub(crate) taint_rule: Option<Rule>,
 }
 
 /// 0 stands for the basis' own limit.
@@ -182,6 +183,10 @@ pub(crate) enum AmountForm {
 /// A length of time, such as `14d` or `36h`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Period(pub(crate) Duration);
+
+/// The name of a taint rule, such as `fifo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rule(pub(crate) TaintRule);
 
 /// A moment with its offset, as a TOML date-time or an RFC 3339 text.
 #[derive(Clone, Copy, Debug)]
@@ -339,6 +344,13 @@ impl<'de> Deserialize<'de> for Period {
         let text = String::deserialize(deserializer)?;
         let period = humantime::parse_duration(&text);
         period.map(Self).map_err(|_| D::Error::custom(format!("`{text}` is no length of time such as 14d or 36h")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|error| D::Error::custom(format!("`{text}` is no taint rule: it {error}")))
     }
 }
 

@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 
 use haetae_core::{
-    Account, Arrival, ArrivalId, ChainId, ExchangeId, FreezeScope, LegId, TransferIndex, WalletRole, WatchId,
+    Account, Arrival, ArrivalId, ChainId, ExchangeId, FreezeScope, LegId, TaintRule, TransferIndex, WalletRole, WatchId,
 };
 use proptest::prelude::*;
 use time::{Duration, OffsetDateTime};
@@ -38,6 +38,7 @@ fn arrival(number: u32) -> Arrival {
         asset: asset(),
         amount: Amount::MAX,
         traced: Amount::MAX,
+        rule: TaintRule::TracedFirst,
         block_number: 1,
         block_hash: String::new(),
         seen_at: NOW,
