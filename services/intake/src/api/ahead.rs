@@ -1,7 +1,7 @@
 //! What intake knows of a request before the service that carries it out has read of it.
 
 use haetae_core::{Amount, WatchId};
-use haetae_wire::{convert::timestamp, tracking::v1 as tracking};
+use haetae_wire::{convert::timestamp, exchange::v1 as exchange, tracking::v1 as tracking};
 
 use crate::{proposal::Asked, request::Request};
 
