@@ -85,6 +85,7 @@ impl<'a> Chart<'a> {
         if cases.is_empty() {
             report.fail("helm/haetae/tests/refused holds no values that must be refused");
         }
+        let mut heard = String::new();
         for case in cases {
             let name = format!("refused/{}", stem(&case));
             let text = fs::read_to_string(&case)?;
@@ -99,8 +100,18 @@ impl<'a> Chart<'a> {
             let ended = self.template(&values, kubernetes)?;
             if ended.ok {
                 report.fail(format!("{name}: was rendered, but must be refused: {sentence}"));
-            } else if !ended.said().contains(&sentence.split_whitespace().collect::<Vec<_>>().join(" ")) {
+                continue;
+            }
+            heard.push_str(&ended.said());
+            if !ended.said().contains(&sentence.split_whitespace().collect::<Vec<_>>().join(" ")) {
                 report.fail(format!("{name}: was refused, but not with \"{sentence}\": {}", ended.stderr.trim()));
+            }
+        }
+        for template in files(&self.folder.join("templates"), "tpl")? {
+            for sentence in sentences(&fs::read_to_string(&template)?) {
+                if !heard.contains(&fixed_part(&sentence)) {
+                    report.fail(format!("no values in tests/refused are refused with \"{sentence}\""));
+                }
             }
         }
         Ok(())
@@ -136,4 +147,37 @@ pub(crate) fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
 /// A file's name without its ending.
 pub(crate) fn stem(file: &Path) -> &str {
     file.file_stem().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// What a template fails with, as it is written there.
+fn sentences(template: &str) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for opening in ["fail \"", "fail (printf \""] {
+        for (place, _) in template.match_indices(opening) {
+            let rest = &template[place + opening.len()..];
+            let end = rest.match_indices('"').map(|(end, _)| end).find(|end| !rest[..*end].ends_with('\\'));
+            sentences.extend(end.map(|end| rest[..end].replace("\\\"", "\"")));
+        }
+    }
+    sentences
+}
+
+/// The longest part of a sentence that holds nothing to be filled in.
+fn fixed_part(sentence: &str) -> String {
+    let parts = sentence.split("%s").flat_map(|part| part.split("%d"));
+    let longest = parts.max_by_key(|part| part.len()).unwrap_or_default();
+    longest.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_template_fails_with_is_found() {
+        let template = r#"{{ fail "Whose \"tokens\"?" }} {{ fail (printf "%s: too long by %d characters." .name 3) }}"#;
+        let found = sentences(template);
+        assert_eq!(found, ["Whose \"tokens\"?", "%s: too long by %d characters."]);
+        assert_eq!(fixed_part(&found[1]), ": too long by");
+    }
 }
