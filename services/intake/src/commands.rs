@@ -350,6 +350,7 @@ impl Intake {
             root,
             stolen,
             until,
+            over: request.life.state == State::Closed,
             exchanges: request.proposal.exchanges,
         }))
     }

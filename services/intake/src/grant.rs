@@ -42,6 +42,8 @@ pub(crate) struct WatchInForce {
     pub(crate) root: Target,
     pub(crate) stolen: BTreeMap<Asset, Amount>,
     pub(crate) until: Moment,
+    /// It ended before, or was never taken up.
+    pub(crate) over: bool,
     /// The exchanges that the watch may ask; it finds arrivals at no others.
     pub(crate) exchanges: BTreeSet<ExchangeId>,
 }
@@ -86,8 +88,8 @@ pub(crate) fn check_references(v: &mut Violations, proposal: &Proposal, to: &Ref
             None => v.add("watch_id", Reason::NotFound, "is no watch that the caller may see"),
             Some(watch) => {
                 same_case(v, "watch_id", &watch.case_number, proposal);
-                if watch.until <= now {
-                    v.add("watch_id", Reason::WrongState, "is a watch whose period is over");
+                if watch.over || watch.until <= now {
+                    v.add("watch_id", Reason::WrongState, "is a watch that is over");
                 }
                 for (asset, cap) in &terms.caps {
                     above_stolen(v, "terms.caps", watch.stolen.get(asset), *cap);

@@ -8,7 +8,7 @@ use haetae_testkit::certs::{Ca, Leaf};
 use haetae_wire::{
     exchange::v1::{Envelope, Order, SignedOrder},
     freeze::v1::{self as freeze_wire, freeze_service_server},
-    intake::v1::{self, intake_service_server::IntakeService},
+    intake::v1::{self, intake_service_server::IntakeService, request_content::Kind},
     tracking::v1::{self as tracking, tracking_service_server},
 };
 use prost::Message;
@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::scene::*;
+use crate::follow;
 
 const PURPOSE: &str = "case 2026-cyber-00412";
 
@@ -130,6 +131,31 @@ async fn a_question_that_is_not_asked_yet_is_open_and_only_what_nobody_knows_is_
     for (who, request) in strange {
         assert_eq!(refused_as(&read(who, &request).await.unwrap_err()), "NOT_FOUND");
     }
+}
+
+#[tokio::test]
+async fn a_watch_that_is_never_taken_up_has_ended_and_nothing_can_be_armed_on_it() {
+    let (peer, _peers) = at_work(Unread::default()).await;
+    let scene = Scene::among(peer.clone(), peer).await;
+    scene.follow(follow::Tracking(scene.intake.clone()));
+    let request = scene.granted(watch()).await;
+    let refused = tracking::WatchRefused {
+        watch_id: request.watch_id.clone(),
+        request_id: request.request_id.clone(),
+        reason: "CHAIN_NOT_SUPPORTED".to_owned(),
+    };
+    scene.says("watch-refused", &refused).await;
+    let closed = scene.until(&request.request_id, v1::RequestState::Closed).await;
+    assert_eq!(closed.reason, "CHAIN_NOT_SUPPORTED");
+    let (_, payload) = scene.entries("request-closed").await.pop().unwrap();
+    assert_eq!(v1::RequestMoved::decode(payload.as_slice()).unwrap().reason, "CHAIN_NOT_SUPPORTED");
+
+    let read = v1::GetWatchRequest { watch_id: request.watch_id.clone(), purpose: PURPOSE.to_owned() };
+    let ended = scene.api.get_watch(JI_WOO.calls(read)).await.unwrap().into_inner().watch.unwrap();
+    assert_eq!(ended.state(), tracking::WatchState::Ended);
+    let standing = v1::StandingFreeze { watch_id: request.watch_id, terms: watch_terms().standing_freeze };
+    let arm = scene.submit(JI_WOO, under("warrant", Kind::StandingFreeze(standing))).await;
+    assert_eq!(refused_as(&arm.unwrap_err()), "WRONG_STATE");
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ use haetae_wire::{
     },
     tracking::v1 as tracking,
 };
-use prost::Message;
 
 use super::scene::*;
 use crate::follow;
@@ -65,23 +64,6 @@ async fn a_watch_is_in_effect_when_it_is_active_and_closed_when_it_ends() {
     scene.until(&watch.request_id, State::Closed).await;
     assert_eq!(scene.entries("request-in-effect").await.len(), 1);
     assert_eq!(scene.entries("request-closed").await.len(), 1);
-}
-
-#[tokio::test]
-async fn a_watch_that_tracking_cannot_take_up_is_closed_and_says_why() {
-    let scene = Scene::new().await;
-    scene.follow(follow::Tracking(scene.intake.clone()));
-    let watch = scene.granted(watch()).await;
-    let refused = tracking::WatchRefused {
-        watch_id: watch.watch_id.clone(),
-        request_id: watch.request_id.clone(),
-        reason: "CHAIN_NOT_SUPPORTED".to_owned(),
-    };
-    scene.says("watch-refused", &refused).await;
-    let closed = scene.until(&watch.request_id, State::Closed).await;
-    assert_eq!(closed.reason, "CHAIN_NOT_SUPPORTED");
-    let (_, payload) = scene.entries("request-closed").await.pop().unwrap();
-    assert_eq!(v1::RequestMoved::decode(payload.as_slice()).unwrap().reason, "CHAIN_NOT_SUPPORTED");
 }
 
 #[tokio::test]
