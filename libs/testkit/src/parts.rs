@@ -7,6 +7,7 @@ mod python;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -144,6 +145,11 @@ pub fn python_with(requirements: &Path, install: Install) -> Result<PathBuf> {
     requirements.program("python")?.ok_or_else(|| anyhow!("installed, but still not found: {requirements}"))
 }
 
+/// Says what is being done, past the capture of a test's output: what a test installs must be seen also when it passes.
+fn say(what: &str) {
+    let _ = writeln!(io::stderr(), "{what}");
+}
+
 /// Held while something is installed.
 fn one_installer() -> Result<fs::File> {
     let folder = workspace::target().join("parts");
@@ -240,4 +246,24 @@ pub(crate) fn on_path(name: impl AsRef<OsStr>) -> Option<PathBuf> {
 
 fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "only for the test below, which runs it as another process would"]
+    fn speaks() {
+        say("installing nothing at all");
+    }
+
+    #[test]
+    fn what_is_installed_is_said_even_where_a_test_passes() -> Result<()> {
+        let mut passing = std::process::Command::new(std::env::current_exe()?);
+        let ended = passing.args(["--exact", "parts::tests::speaks", "--ignored"]).output()?;
+        assert!(ended.status.success());
+        assert!(String::from_utf8(ended.stderr)?.contains("installing nothing at all"));
+        Ok(())
+    }
 }

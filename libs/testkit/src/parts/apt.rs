@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::on_path;
+use super::{on_path, say};
 
 /// Packages whose service their installation would enable: the programs are wanted, not the service.
 const SERVICES: [&str; 2] = ["redis-server", "prometheus"];
@@ -35,7 +35,7 @@ pub(super) fn install(packages: &[&str], forbidden: bool) -> Result<()> {
         bail!("missing: {names}. Run as root: {by_hand}");
     }
 
-    eprintln!("installing Debian packages: {names}");
+    say(&format!("installing Debian packages: {names}"));
     let _policy = Policy::forbid_services()?;
     if packages.contains(&"postgresql") {
         let folder = Path::new(CLUSTER_POLICY).parent().unwrap_or(Path::new("/"));
@@ -112,7 +112,7 @@ impl Drop for Policy {
         if self.ours
             && let Err(error) = fs::remove_file(POLICY)
         {
-            eprintln!("could not remove {POLICY}, which keeps services from starting: {error}");
+            say(&format!("could not remove {POLICY}, which keeps services from starting: {error}"));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{apt, is_executable, on_path};
+use super::{apt, is_executable, on_path, say};
 use crate::workspace;
 
 const PINS: [&str; 2] = ["package.json", "package-lock.json"];
@@ -84,7 +84,7 @@ impl Modules {
         }
         let text = fs::read_to_string(pins.join("package.json"))?;
         let package: serde_json::Value = serde_json::from_str(&text)?;
-        eprintln!("installing npm packages into {}: {}", folder.display(), names(&package));
+        say(&format!("installing npm packages into {}: {}", folder.display(), names(&package)));
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let done = folder.join(DONE);
         if done.exists() {

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use uuid::Uuid;
 
-use super::{apt, find_python, is_executable};
+use super::{apt, find_python, is_executable, say};
 use crate::workspace;
 
 /// Written when the installation is complete.
@@ -52,7 +52,7 @@ impl Requirements {
             apt::install(&["python3-venv"], forbidden)?;
         }
         let home = self.home()?;
-        eprintln!("installing {self} into {}", home.display());
+        say(&format!("installing {self} into {}", home.display()));
         apt::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
         apt::run(Command::new(home.join("bin/python")).args(pip).arg(&self.0))?;
