@@ -35,7 +35,7 @@ pub(super) fn watch(request: &Request, id: WatchId) -> Option<tracking::Watch> {
         state: state.into(),
         until: request.watch_until.map(timestamp),
         totals: totals.collect(),
+        taint_rule: exchange::TaintRule::from(watch.rule.unwrap_or_default()).into(),
         ..tracking::Watch::default()
     })
-        taint_rule: exchange::TaintRule::from(watch.rule.unwrap_or_default()).into(),
 }
