@@ -1,20 +1,23 @@
 //! One endpoint of a peer: its connection, made when first needed and made anew when it is gone.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::Context;
+use futures::{StreamExt, stream::FuturesUnordered};
 use http::{Uri, uri::PathAndQuery};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rand::seq::SliceRandom;
 use rustls_pki_types::ServerName;
 use tokio::{
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     sync::watch,
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
@@ -25,6 +28,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(5);
 /// For so long after a failure other endpoints are preferred.
 const LATELY: Duration = Duration::from_secs(5);
+/// An address that has not been reached in this time gets company from the next one (RFC 8305, section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
 
 type Sender = http2::SendRequest<Body>;
 /// What an attempt to connect came to; none while it goes on.
@@ -137,6 +142,29 @@ fn usable(attempt: &Attempt) -> bool {
     }
 }
 
+/// A connection to one of a name's addresses, picked by chance so that callers spread over replicas. The next is tried
+/// as soon as one fails, and beside one that is slow.
+async fn any_reached<T, F>(mut addresses: Vec<SocketAddr>, reach: impl Fn(SocketAddr) -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    addresses.shuffle(&mut rand::rng());
+    let mut waiting = addresses.into_iter();
+    let mut under_way = FuturesUnordered::new();
+    let mut failure = anyhow::anyhow!("the name has no address");
+    loop {
+        under_way.extend(waiting.next().map(&reach));
+        tokio::select! {
+            reached = under_way.next() => match reached {
+                Some(Ok(connection)) => return Ok(connection),
+                Some(Err(error)) => failure = error,
+                None => return Err(failure),
+            },
+            () = sleep(HEAD_START), if waiting.len() > 0 => {}
+        }
+    }
+}
+
 /// Makes a connection, tells of it, and drives it to its end.
 async fn connection(
     endpoint: Endpoint,
@@ -145,18 +173,26 @@ async fn connection(
     patience: Duration,
     told: watch::Sender<Option<Option<Sender>>>,
 ) {
+    let reach = |address: SocketAddr| {
+        let (tls, server_name) = (tls.clone(), server_name.clone());
+        async move {
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            let io = TokioIo::new(tls.connect(server_name, tcp).await?);
+            let made = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE_ANSWER)
+                .keep_alive_while_idle(true)
+                .handshake(io)
+                .await?;
+            anyhow::Ok(made)
+        }
+    };
+    // The name is resolved for every connection: replicas come and go.
     let connecting = async {
-        let tcp = TcpStream::connect((endpoint.host(), endpoint.port())).await?;
-        tcp.set_nodelay(true)?;
-        let io = TokioIo::new(tls.connect(server_name, tcp).await?);
-        let made = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE_ANSWER)
-            .keep_alive_while_idle(true)
-            .handshake(io)
-            .await?;
-        anyhow::Ok(made)
+        let addresses = lookup_host((endpoint.host(), endpoint.port())).await?.collect();
+        any_reached(addresses, reach).await
     };
     match timeout(patience, connecting).await {
         Ok(Ok((sender, driver))) => {
@@ -175,5 +211,53 @@ async fn connection(
             tracing::debug!(%endpoint, "connecting took too long");
             told.send_replace(Some(None));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, net::Ipv4Addr};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        (listener, at)
+    }
+
+    async fn connected(to: SocketAddr) -> anyhow::Result<SocketAddr> {
+        Ok(TcpStream::connect(to).await?.peer_addr()?)
+    }
+
+    #[tokio::test]
+    async fn connections_spread_over_the_replicas_of_a_name() {
+        let ((_one, first), (_other, second)) = (listener().await, listener().await);
+        let mut reached = HashSet::new();
+        for _ in 0..64 {
+            reached.insert(any_reached(vec![first, second], connected).await.unwrap());
+        }
+        assert_eq!(reached, HashSet::from([first, second]));
+    }
+
+    #[tokio::test]
+    async fn a_dead_replica_is_passed_by() {
+        let ((gone, dead), (_living, alive)) = (listener().await, listener().await);
+        drop(gone);
+        for _ in 0..16 {
+            assert_eq!(any_reached(vec![dead, alive], connected).await.unwrap(), alive);
+        }
+        assert!(any_reached(vec![dead, dead], connected).await.is_err());
+        assert!(any_reached(vec![], connected).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_keeps_silent_is_passed_by_too() {
+        let ((_mute, silent), (_living, alive)) = (listener().await, listener().await);
+        let reach = |to| async move { if to == silent { std::future::pending().await } else { connected(to).await } };
+        let reached = any_reached(vec![silent, silent, silent, alive], reach);
+        assert_eq!(timeout(Duration::from_secs(10), reached).await.unwrap().unwrap(), alive);
     }
 }
