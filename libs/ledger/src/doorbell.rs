@@ -1,9 +1,9 @@
 //! The hint that a log grew: in this process at once, to the other replicas through Redis. A hint that is lost costs
 //! time until the next poll, nothing else.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, future::BoxFuture};
 use haetae_seal::checkpoint::log_id;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -15,6 +15,9 @@ use crate::metrics::METRICS;
 /// How long Redis may take over one thing.
 const DEADLINE: Duration = Duration::from_millis(500);
 
+/// After so long without a ring Redis is asked whether it is still there.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// Wakes those who follow one log. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Doorbell {
@@ -23,9 +26,12 @@ pub struct Doorbell {
     remote: Option<Remote>,
 }
 
-#[derive(Clone, Debug)]
+/// How the Redis that takes writes is found. Asked before every connection, so that a failover is followed.
+type Find = dyn Fn() -> BoxFuture<'static, redis::RedisResult<redis::Client>> + Send + Sync;
+
+#[derive(Clone)]
 struct Remote {
-    client: redis::Client,
+    find: Arc<Find>,
     channel: String,
     /// Rings not yet sent. A queue of one: a second ring before the first was sent says nothing new.
     outgoing: watch::Sender<u64>,
@@ -38,13 +44,18 @@ impl Doorbell {
         Self { grown: watch::Sender::new(0), remote: None }
     }
 
-    /// Rings in the other replicas too, for the log of this origin. Needs [`run`](Self::run).
+    /// Rings in the other replicas too, for the log of this origin. Needs [`run`](Self::run). `find` names the Redis that
+    /// takes writes now, within a time of its own; it is asked anew for every connection.
     #[must_use]
-    pub fn redis(client: redis::Client, origin: &str) -> Self {
+    pub fn redis<F, R>(find: F, origin: &str) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = redis::RedisResult<redis::Client>> + Send + 'static,
+    {
         Self {
             grown: watch::Sender::new(0),
             remote: Some(Remote {
-                client,
+                find: Arc::new(move || find().boxed()),
                 channel: format!("haetae:log:{}", log_id(origin)),
                 outgoing: watch::Sender::new(0),
             }),
@@ -80,6 +91,12 @@ fn ring(bell: &watch::Sender<u64>) {
     bell.send_modify(|count| *count = count.wrapping_add(1));
 }
 
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
 impl Remote {
     async fn publish(&self, cancel: &CancellationToken) {
         let mut backoff = Backoff::new();
@@ -96,7 +113,8 @@ impl Remote {
     }
 
     async fn publish_until_lost(&self, rings: &mut watch::Receiver<u64>, backoff: &mut Backoff) -> Result<(), Lost> {
-        let mut connection = timeout(DEADLINE, self.client.get_multiplexed_async_connection()).await??;
+        let client = (self.find)().await?;
+        let mut connection = timeout(DEADLINE, client.get_multiplexed_async_connection()).await??;
         while rings.changed().await.is_ok() {
             let mut publish = redis::cmd("PUBLISH");
             publish.arg(&self.channel).arg(1);
@@ -119,16 +137,20 @@ impl Remote {
     }
 
     async fn listen_until_lost(&self, grown: &watch::Sender<u64>, backoff: &mut Backoff) -> Result<(), Lost> {
-        let mut subscription = timeout(DEADLINE, self.client.get_async_pubsub()).await??;
-        timeout(DEADLINE, subscription.subscribe(&self.channel)).await??;
+        let client = (self.find)().await?;
+        let (mut ask, mut messages) = timeout(DEADLINE, client.get_async_pubsub()).await??.split();
+        timeout(DEADLINE, ask.subscribe(&self.channel)).await??;
         backoff.reset();
         // What was rung while nobody listened is made up for by one ring now.
         ring(grown);
-        let mut messages = subscription.on_message();
-        while messages.next().await.is_some() {
-            ring(grown);
+        loop {
+            match timeout(QUIET, messages.next()).await {
+                Ok(Some(_)) => ring(grown),
+                Ok(None) => return Err(Lost::Ended),
+                // A machine that vanishes ends no connection.
+                Err(_) => drop(timeout(DEADLINE, ask.ping::<redis::Value>()).await??),
+            }
         }
-        Err(Lost::Ended)
     }
 }
 

@@ -3,22 +3,25 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use opentelemetry::{global, metrics::Counter};
-use redis::{
-    AsyncTypedCommands,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{AsyncConnectionConfig, AsyncTypedCommands, aio::MultiplexedConnection};
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{LimitsConfig, Rate, RedisConfig};
+use crate::{
+    Primary,
+    config::{LimitsConfig, Rate, RedisConfig},
+};
 
 /// For what is not on a call's way: connecting.
 const UNHURRIED: Duration = Duration::from_secs(1);
@@ -93,10 +96,10 @@ impl Budgets {
     /// Connects lazily and never waits for Redis at the start.
     ///
     /// # Errors
-    /// When the configured URL is none.
+    /// When it is not said where Redis is.
     pub(crate) fn new(service: &str, limits: &LimitsConfig, redis: &RedisConfig) -> anyhow::Result<Self> {
         let patience = Duration::from_millis(limits.shared_timeout_ms);
-        let shared = redis.url.as_ref().map(|url| Shared::new(url.expose(), patience)).transpose()?;
+        let shared = Primary::of(redis)?.map(|primary| Shared::new(primary, patience));
         Ok(Self {
             service: service.to_owned(),
             replicas: limits.replicas.get(),
@@ -134,7 +137,10 @@ impl Budgets {
 }
 
 struct Shared {
-    redis: ConnectionManager,
+    /// The connection in use; none until there is one again.
+    redis: watch::Sender<Option<MultiplexedConnection>>,
+    /// Rung when a call had no answer over it.
+    doubted: Arc<Notify>,
     /// A budget is asked for on the way of every call: Redis answers within this or is not waited for.
     patience: Duration,
     _connect: AbortOnDropHandle<()>,
@@ -145,22 +151,17 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(url: &str, patience: Duration) -> anyhow::Result<Self> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(UNHURRIED))
-            .set_response_timeout(Some(UNHURRIED))
-            .set_number_of_retries(1);
-        // The URL may hold a password: the library's own error does not repeat it.
-        let client = redis::Client::open(url)?;
-        let redis = ConnectionManager::new_lazy_with_config(client, config)?;
-        Ok(Self {
+    fn new(primary: Primary, patience: Duration) -> Self {
+        let (redis, doubted) = (watch::Sender::new(None), Arc::new(Notify::new()));
+        Self {
             patience,
-            _connect: AbortOnDropHandle::new(tokio::spawn(connect(redis.clone()))),
+            _connect: AbortOnDropHandle::new(tokio::spawn(connect(primary, redis.clone(), Arc::clone(&doubted)))),
             redis,
+            doubted,
             script: redis::Script::new(TAKE),
             start: Instant::now(),
             paused_until: AtomicU64::new(0),
-        })
+        }
     }
 
     /// None where Redis does not answer in time.
@@ -175,7 +176,7 @@ impl Shared {
             call.arg(claim.rate.per_second.get());
             call.arg(claim.rate.burst.get());
         }
-        let mut redis = self.redis.clone();
+        let mut redis = self.redis.borrow().clone()?;
         let answer: Result<Result<(u64, usize), _>, _> = timeout(self.patience, call.invoke_async(&mut redis)).await;
         match answer {
             Ok(Ok((0, _))) => Some(Ok(())),
@@ -184,7 +185,12 @@ impl Shared {
                 let kind = claims.get(place.wrapping_sub(1)).map_or("unknown", |claim| claim.kind);
                 Some(Err(Spent { kind, wait: Duration::from_millis(wait) }))
             }
-            Ok(Err(_)) | Err(_) => {
+            failed => {
+                // One that answers with an error may be the master no longer; one that is slow is asked again first.
+                if matches!(failed, Ok(Err(_))) {
+                    self.redis.send_replace(None);
+                }
+                self.doubted.notify_one();
                 let pause = u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
                 self.paused_until.store(now + pause, Ordering::Relaxed);
                 tracing::debug!("Redis does not answer; budgets are decided by this replica's share");
@@ -194,10 +200,29 @@ impl Shared {
     }
 }
 
-/// The first connection is made only while someone waits for it, and calls do not wait long enough.
-async fn connect(mut redis: ConnectionManager) {
-    while redis.ping().await.is_err() {
-        sleep(PAUSE).await;
+/// Keeps a connection to whichever Redis takes writes. Calls do not wait long enough to make one.
+async fn connect(primary: Primary, redis: watch::Sender<Option<MultiplexedConnection>>, doubted: Arc<Notify>) {
+    let unhurried =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(UNHURRIED)).set_response_timeout(Some(UNHURRIED));
+    loop {
+        let made = async { primary.client().await?.get_multiplexed_async_connection_with_config(&unhurried).await };
+        match made.await {
+            Ok(mut connection) => {
+                redis.send_replace(Some(connection.clone()));
+                loop {
+                    doubted.notified().await;
+                    let given_up = redis.borrow().is_none();
+                    if given_up || connection.ping().await.is_err() {
+                        break;
+                    }
+                }
+                redis.send_replace(None);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "Redis cannot be reached");
+                sleep(PAUSE).await;
+            }
+        }
     }
 }
 

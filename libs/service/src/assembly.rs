@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use anyhow::Context;
 use haetae_ledger::{AuditApi, Doorbell, Follower, Following, Handler, Log, LogConfig, LogSource, Sealer};
-use haetae_mesh::{Boot, Server, config::MigrateWhen};
+use haetae_mesh::{Boot, Primary, Server, config::MigrateWhen};
 use haetae_seal::checkpoint::{LogKey, LogVerifier};
 use haetae_wire::audit::v1::audit_service_server::AuditServiceServer;
 use opentelemetry::global;
@@ -58,8 +58,14 @@ impl Assembly {
         let expects_standby = config.expect_synchronous_standby;
 
         let pem = std::fs::read_to_string(&log.key).with_context(|| format!("log.key: {}", log.key.display()))?;
-        let doorbell = match &boot.settings().redis.url {
-            Some(url) => Doorbell::redis(redis::Client::open(url.expose().as_str()).context("redis.url")?, &log.origin),
+        let doorbell = match Primary::of(&boot.settings().redis).context("redis")? {
+            Some(primary) => {
+                let find = move || {
+                    let primary = primary.clone();
+                    async move { primary.client().await }
+                };
+                Doorbell::redis(find, &log.origin)
+            }
             None => Doorbell::local(),
         };
         let shutdown = boot.shutdown();

@@ -1,5 +1,7 @@
 //! A private Redis that keeps nothing.
 
+mod watched;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -14,11 +16,15 @@ use crate::parts::{self, Install, Part};
 use crate::process::{Owned, log_to};
 use crate::until::until;
 
+pub use self::watched::Watched;
+
 /// A Redis server on a free port of loopback, without persistence: stopping it loses what it held.
 #[derive(Debug)]
 pub struct Redis {
     program: PathBuf,
     port: u16,
+    /// The port of the server whose copy this one is.
+    copies: Option<u16>,
     server: Option<Owned>,
     folder: TempDir,
 }
@@ -29,10 +35,15 @@ impl Redis {
     /// # Errors
     /// When Redis is missing or does not answer.
     pub async fn start() -> Result<Self> {
+        Self::copying(None).await
+    }
+
+    async fn copying(copies: Option<u16>) -> Result<Self> {
         let found = parts::ensure_async(&[Part::Redis], Install::Allowed).await?;
         let mut redis = Self {
             program: found.path(Part::Redis)?.to_path_buf(),
             port: crate::ports::free_port()?,
+            copies,
             server: None,
             folder: tempfile::Builder::new().prefix("haetae-redis-").tempdir()?,
         };
@@ -68,6 +79,9 @@ impl Redis {
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .arg("--dir")
             .arg(self.folder.path());
+        if let Some(original) = self.copies {
+            command.args(["--replicaof", "127.0.0.1", &original.to_string()]);
+        }
         log_to(&mut command, &log)?;
         let mut server = Owned::spawn("redis-server", command, Signal::KILL)?;
         until("redis-server answers", Duration::from_secs(20), async || {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use haetae_ledger::{Doorbell, Log};
-use haetae_testkit::redis::Redis;
+use haetae_ledger::{Doorbell, Follower, Log};
+use haetae_testkit::redis::{Redis, Watched};
+use redis::sentinel::Sentinel;
 use tokio::time::Instant;
 
 use crate::fixture::{House, ORIGIN, Record, append, eventually, fact, ring, run};
@@ -22,6 +23,11 @@ async fn delays(house: &House, appending: &Log, times: usize) -> Vec<Duration> {
     delays
 }
 
+/// Whether most are heard at once: polls come 100 ms late on average.
+async fn fast(house: &House, log: &Log) -> bool {
+    delays(house, log, 9).await[4] < Duration::from_millis(60)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_doorbell_polling_delivers_within_half_a_second() {
     let house = House::new().await;
@@ -36,7 +42,7 @@ async fn the_doorbell_wakes_other_replicas_and_survives_redis() {
     let mut redis = Redis::start().await.unwrap();
     let doorbell = || {
         let client = redis::Client::open(redis.url()).unwrap();
-        Doorbell::redis(client, ORIGIN)
+        Doorbell::redis(move || std::future::ready(Ok(client.clone())), ORIGIN)
     };
     let house = House::new().await;
     let (here, there) = (doorbell(), doorbell());
@@ -44,15 +50,38 @@ async fn the_doorbell_wakes_other_replicas_and_survives_redis() {
     let log = house.replica(here).await;
     let other = house.replica(there).await;
     let verifier = log.verifier().clone();
-    let follower = haetae_ledger::Follower::new(house.pool(), "f", other.clone(), verifier, Record("f"));
-    let _follower = run(follower);
-    // Polls come 100 ms late on average.
-    let fast = async || delays(&house, &log, 9).await[4] < Duration::from_millis(60);
-    eventually("most are heard at once", fast).await;
+    let _follower = run(Follower::new(house.pool(), "f", other.clone(), verifier, Record("f")));
+    eventually("most are heard at once", async || fast(&house, &log).await).await;
 
     redis.stop();
     delays(&house, &log, 3).await;
 
     redis.start_again().await.unwrap();
-    eventually("they are heard again", fast).await;
+    eventually("they are heard again", async || fast(&house, &log).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doorbell_follows_the_master_that_sentinels_name() {
+    let mut watched = Watched::start().await.unwrap();
+    let sentinel = watched.sentinel_url();
+    let doorbell = || {
+        let sentinel = sentinel.clone();
+        let find = move || {
+            let mut asked = Sentinel::build(vec![sentinel.as_str()]).unwrap();
+            async move { asked.async_master_for(Watched::MASTER, None).await }
+        };
+        Doorbell::redis(find, ORIGIN)
+    };
+    let house = House::new().await;
+    let (here, there) = (doorbell(), doorbell());
+    let _bells = (ring(&here), ring(&there));
+    let log = house.replica(here).await;
+    let other = house.replica(there).await;
+    let verifier = log.verifier().clone();
+    let _follower = run(Follower::new(house.pool(), "f", other.clone(), verifier, Record("f")));
+    eventually("most are heard at once", async || fast(&house, &log).await).await;
+
+    watched.lose_master();
+    delays(&house, &log, 3).await;
+    eventually("they are heard through its successor", async || fast(&house, &log).await).await;
 }

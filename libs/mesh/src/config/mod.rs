@@ -114,7 +114,7 @@ impl<T: Section> Settings<T> {
         let server: Option<ServerConfig> = required(&mut sections, "server", &mut faults);
         let peers: Option<BTreeMap<String, PeerConfig>> = or_empty(&mut sections, "peers", &mut faults);
         let database = optional(&mut sections, "database", &mut faults);
-        let redis = or_empty(&mut sections, "redis", &mut faults);
+        let redis: Option<RedisConfig> = or_empty(&mut sections, "redis", &mut faults);
         let telemetry = or_empty(&mut sections, "telemetry", &mut faults);
         let log: Option<LogConfig> = optional(&mut sections, "log", &mut faults);
         let service: Option<T> = or_empty(&mut sections, "service", &mut faults);
@@ -127,6 +127,9 @@ impl<T: Section> Settings<T> {
         }
         for (name, peer) in peers.iter().flatten() {
             faults.extend(peer.faults(&format!("peers.{name}")));
+        }
+        if let Some(redis) = &redis {
+            faults.extend(redis.faults("redis"));
         }
         if let Some(log) = &log {
             faults.extend(Fault::unreadable("log.key", &log.key));

@@ -11,7 +11,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Fault, Secret};
-use crate::identity::{IdPattern, Role, RoleMap, ambiguities};
+use crate::{
+    Primary,
+    identity::{IdPattern, Role, RoleMap, ambiguities},
+};
 
 /// `[server]`: where and for whom a service listens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -199,12 +202,23 @@ pub enum MigrateWhen {
     Check,
 }
 
-/// `[redis]`: hints and budgets. Everything works without it.
+/// `[redis]`: hints and budgets. Everything works without it. Where it is: `url`, or `sentinels` and `master`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
     /// `redis://…` or `rediss://…`; may hold a password.
     pub url: Option<Secret<String>>,
+    /// Sentinels to ask for the master, `redis://…` or `rediss://…`; may hold passwords. Redis itself is spoken to by
+    /// TLS where they are.
+    pub sentinels: Vec<Secret<String>>,
+    /// What the sentinels call the Redis that is used.
+    pub master: Option<String>,
+    /// The user of the Redis that sentinels name; its default user where absent.
+    pub username: Option<String>,
+    /// That user's password.
+    pub password: Option<Secret<String>>,
+    /// The password of sentinels whose URL holds none.
+    pub sentinel_password: Option<Secret<String>>,
 }
 
 /// `[log]`: the identity of the service's own log.
@@ -350,6 +364,13 @@ impl ServerConfig {
             ));
         }
         faults
+    }
+}
+
+impl RedisConfig {
+    /// What is wrong with it beyond what its types say, under the given section name.
+    pub fn faults(&self, at: &str) -> Vec<Fault> {
+        Primary::of(self).err().map(|what| Fault::new(at, format!("{what:#}"))).into_iter().collect()
     }
 }
 

@@ -52,7 +52,7 @@ pub enum ServeError {
     /// `with_person` was called before a service was added.
     #[error("`with_person` belongs after the service it is for")]
     PersonForNothing,
-    /// Certificates, keys or the Redis URL cannot be used.
+    /// Certificates, keys or what is said of Redis cannot be used.
     #[error("{0:#}")]
     Material(anyhow::Error),
     /// An address cannot be listened on.

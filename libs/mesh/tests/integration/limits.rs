@@ -1,12 +1,15 @@
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use haetae_mesh::{
     Peer, Server,
     config::{Rate, RedisConfig, Secret},
 };
-use haetae_testkit::redis::Redis;
+use haetae_testkit::redis::{Redis, Watched};
 use haetae_wire::audit::v1::{GetCheckpointRequest, ListLeavesRequest};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 use tonic::{Code, Request};
 
 use crate::world::{Audit, AuditServiceClient, DOMAIN, Running, World, ask, refused};
@@ -37,7 +40,7 @@ async fn replicas_share_a_budget_and_without_redis_each_spends_its_share() {
     // A loaded test machine must not make the replicas decide alone.
     config.limits.shared_timeout_ms = 5_000;
     config.limits.replicas = NonZeroU32::new(2).unwrap();
-    let shared = RedisConfig { url: Some(Secret::new(redis.url())) };
+    let shared = RedisConfig { url: Some(Secret::new(redis.url())), ..RedisConfig::default() };
     let mut servers = Vec::new();
     for _ in 0..2 {
         let listed = [format!("{DOMAIN}/connector/*").parse().unwrap()];
@@ -54,6 +57,47 @@ async fn replicas_share_a_budget_and_without_redis_each_spends_its_share() {
     redis.stop();
     let alone = passed(30, &peers("connector/korbit")[..1]).await;
     assert!((20..=25).contains(&alone), "{alone} of 30 passed at one replica for its half of 40");
+}
+
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn replicas_share_a_budget_again_when_sentinels_have_named_another_master() {
+    let world = World::new();
+    let mut watched = Watched::start().await.unwrap();
+    let mut config = world.server_config("upbit");
+    config.limits.rates.system = Rate::new(1, 10);
+    config.limits.shared_timeout_ms = 5_000;
+    // Alone, each would let everything through.
+    config.limits.replicas = NonZeroU32::MIN;
+    let shared = RedisConfig {
+        sentinels: vec![Secret::new(watched.sentinel_url())],
+        master: Some(Watched::MASTER.to_owned()),
+        ..RedisConfig::default()
+    };
+    let mut servers = Vec::new();
+    for _ in 0..2 {
+        let listed = [format!("{DOMAIN}/connector/*").parse().unwrap()];
+        let server = Server::new("upbit", &config).redis(&shared).add_public(Audit::saying("head"), listed);
+        servers.push(Running::start(server).await);
+    }
+    // A caller of its own for every look: what came back meanwhile is nobody's.
+    let mut callers = 0;
+    let mut shares = async || {
+        callers += 1;
+        let peers: Vec<Peer> = servers.iter().map(|s| world.peer(&format!("connector/x{callers}"), &[s.at])).collect();
+        passed(20, &peers).await < 15
+    };
+    eventually("they share", &mut shares).await;
+    watched.lose_master();
+    assert!(!shares().await, "without a master each spends its own");
+    eventually("they share again", &mut shares).await;
 }
 
 #[tokio::test]
