@@ -123,6 +123,11 @@ pub(crate) async fn next_due(pool: &PgPool, now: Moment) -> sqlx::Result<Option<
     .await
 }
 
+/// Whether any order may be sent, now or later.
+pub(crate) async fn anything_to_send(pool: &PgPool) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select exists (select from sendable)").fetch_one(pool).await
+}
+
 /// Sets an order aside until its next attempt, unless its claim has run out and somebody else has begun another.
 pub(crate) async fn postpone(pool: &PgPool, due: &Due, next: Moment) -> sqlx::Result<()> {
     sqlx::query(

@@ -125,6 +125,7 @@ impl Deliverer {
                     cancel.run_until_cancelled(tokio::time::sleep_until(next)).await;
                 }
                 Ok(_) => {
+                    self.close_if_idle().await;
                     let rest = self.rest(heard.hearing.load(Ordering::Relaxed)).await;
                     tokio::select! {
                         () = cancel.cancelled() => {}
@@ -175,6 +176,13 @@ impl Deliverer {
             self.circuit.send_modify(|circuit| *circuit = circuit.attempted(now, self.config.threshold()));
         }
         Ok(due)
+    }
+
+    /// An open circuit that nothing waits behind would stay open: there is nothing to probe with.
+    async fn close_if_idle(&self) {
+        if !self.circuit.borrow().is_closed() && matches!(db::anything_to_send(self.log.pool()).await, Ok(false)) {
+            self.circuit.send_replace(Circuit::CLOSED);
+        }
     }
 
     /// How long to rest when nothing can be claimed: until something is due, but not for long.

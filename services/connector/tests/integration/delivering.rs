@@ -104,6 +104,23 @@ async fn what_waited_during_an_outage_is_sent_at_once_when_the_exchange_is_back(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_nothing_is_sent_to_does_not_count_as_down() {
+    let scene = Scene::with(json!({"first_wait_ms": 50, "circuit_failures": 3})).await;
+    scene.line.set(Mode::Refuse).await.unwrap();
+    let replica = scene.replica().await;
+    let unasked = replica.status().await;
+    assert!(unasked.reachable && unasked.last_answer.is_none(), "never asked: {unasked:?}");
+
+    let case = Case::new();
+    scene.order(&case, &case.freeze(1)).await;
+    eventually("it counts as down", async || (!replica.status().await.reachable).then_some(())).await;
+    scene.halt(None).await;
+    eventually("nothing probes it, and nothing says so", async || replica.status().await.reachable.then_some(())).await;
+    scene.resume(None).await;
+    eventually("it counts as down again", async || (!replica.status().await.reachable).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_higher_revision_takes_the_place_of_a_lower_one_that_waits() {
     let scene = Scene::new().await;
     scene.exchange.feels(Mood::Unavailable);

@@ -262,7 +262,8 @@ impl Api {
             v1::Exchange {
                 exchange: exchange.id.to_string(),
                 display_name: exchange.display_name.clone(),
-                reachable: answer.is_some_and(|answer| failure.is_none_or(|failure| answer > failure)),
+                // One that was never asked anything has not failed.
+                reachable: failure.is_none_or(|failure| answer.is_some_and(|answer| answer > failure)),
                 last_answer: answer.map(timestamp),
                 confirm_within: Some(duration(exchange.confirm_within)),
             }

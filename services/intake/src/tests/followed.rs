@@ -184,7 +184,7 @@ async fn brakes_take_effect_when_freeze_says_so() {
 }
 
 #[tokio::test]
-async fn an_exchange_is_reachable_while_its_last_answer_is_newer_than_its_last_failure() {
+async fn an_exchange_is_reachable_unless_its_last_failure_is_newer_than_its_last_answer() {
     let scene = Scene::new().await;
     scene.follow(follow::Connector { exchange: "upbit".parse().unwrap(), intake: scene.intake.clone() });
     let upbit = async || {
@@ -201,9 +201,16 @@ async fn an_exchange_is_reachable_while_its_last_answer_is_newer_than_its_last_f
         };
         tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.unwrap();
     };
-    assert_eq!(upbit().await.last_answer, None);
+    let unasked = upbit().await;
+    assert!(unasked.reachable && unasked.last_answer.is_none(), "{unasked:?}");
     scene.says("receipt", &connector::ReceiptReceived::default()).await;
-    becomes(true).await;
+    let answered = async {
+        while upbit().await.last_answer.is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), answered).await.unwrap();
+    assert!(upbit().await.reachable);
     let unavailable = connector::ExchangeUnavailable {
         exchange: "upbit".to_owned(),
         since: Some(timestamp(Moment::now_utc())),

@@ -21,7 +21,11 @@ pub(super) async fn run(desk: &Desk, command: ExchangeCommand) -> Result<(), Fai
 fn table(exchanges: &[Exchange], look: &Look) -> String {
     let mut rows = Rows::new(look, &["exchange", "name", "reachable", "last answer", "confirms within"]);
     for exchange in exchanges {
-        let reachable = if exchange.reachable { (Tone::Good, "yes".to_owned()) } else { (Tone::Bad, "no".to_owned()) };
+        let reachable = match (exchange.reachable, exchange.last_answer) {
+            (true, Some(_)) => (Tone::Good, "yes".to_owned()),
+            (true, None) => plain("not asked yet".to_owned()),
+            (false, _) => (Tone::Bad, "no".to_owned()),
+        };
         rows.row([
             plain(safe(&exchange.exchange)),
             plain(safe(&exchange.display_name)),
@@ -37,17 +41,20 @@ fn table(exchanges: &[Exchange], look: &Look) -> String {
 mod tests {
     use super::*;
 
+    fn row(exchange: Exchange) -> String {
+        let text = table(&[exchange], &Look::default());
+        text.lines().nth(3).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
-    fn an_exchange_that_never_answered_has_no_last_answer() {
-        let exchange = Exchange {
+    fn an_exchange_that_never_answered_has_no_last_answer_and_one_never_asked_is_not_called_unreachable() {
+        let silent = Exchange {
             exchange: "upbit".into(),
             display_name: "Upbit".into(),
             confirm_within: Some(prost_types::Duration { seconds: 2, nanos: 500_000_000 }),
             ..Exchange::default()
         };
-        let text = table(&[exchange], &Look::default());
-        let row = text.lines().nth(3).unwrap();
-        let cells: Vec<_> = row.split_whitespace().collect();
-        assert_eq!(cells, ["upbit", "Upbit", "no", "–", "2s", "500ms"]);
+        assert_eq!(row(silent.clone()), "upbit Upbit no – 2s 500ms");
+        assert_eq!(row(Exchange { reachable: true, ..silent }), "upbit Upbit not asked yet – 2s 500ms");
     }
 }

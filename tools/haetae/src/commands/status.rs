@@ -147,6 +147,7 @@ impl Page<'_> {
 
     fn line(&self, line: &LineState) -> Line {
         let stands = match line.circuit() {
+            CircuitState::Closed if line.last_answer_at.is_none() => "no answer yet",
             CircuitState::Closed => "answers",
             CircuitState::Open => "does not answer; probed",
             CircuitState::Unspecified => NOTHING,
