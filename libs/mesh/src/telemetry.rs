@@ -15,7 +15,12 @@ use opentelemetry_sdk::{
 };
 use opentelemetry_semantic_conventions::resource::{SERVICE_INSTANCE_ID, SERVICE_NAMESPACE, SERVICE_VERSION};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer,
+    filter::{Targets, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::config::{LogFormat, TelemetryConfig};
 
@@ -42,7 +47,7 @@ impl Drop for Guard {
 /// # Errors
 /// When the filter or the endpoint cannot be read, or telemetry has been started before.
 pub fn init(config: &TelemetryConfig, service: &'static str, replica: String) -> anyhow::Result<Guard> {
-    let filter = EnvFilter::try_new(&config.level).context("telemetry.level")?;
+    let wanted: Targets = config.level.parse().context("telemetry.level")?;
     let resource = Resource::builder()
         .with_service_name(service)
         .with_attributes([
@@ -79,14 +84,17 @@ pub fn init(config: &TelemetryConfig, service: &'static str, replica: String) ->
             .boxed(),
         LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
     };
+    // Our spans are made whatever the log level, and nobody else's: the exporter's own crates would trace themselves.
+    // One filter for everything. With a filter for each layer, whoever only asks whether an event would be wanted, as
+    // database drivers do, leaves the answer behind for the next span of the thread, which is then lost.
+    let filter = filter_fn(move |metadata| {
+        let target = metadata.target();
+        if metadata.is_span() { target.starts_with("haetae") } else { wanted.would_enable(target, metadata.level()) }
+    });
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        // Spans are made whatever the log level: the exporter's own crates would otherwise trace themselves.
-        .with(
-            tracing_opentelemetry::layer()
-                .with_tracer(guard.tracer.tracer("haetae"))
-                .with_filter(tracing_subscriber::filter::filter_fn(|metadata| metadata.target().starts_with("haetae"))),
-        )
+        .with(filter)
+        .with(lines)
+        .with(tracing_opentelemetry::layer().with_tracer(guard.tracer.tracer("haetae")))
         .try_init()
         .context("telemetry is running already")?;
     Ok(guard)
