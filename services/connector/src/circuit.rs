@@ -10,6 +10,8 @@ use haetae_core::Moment;
 pub(crate) struct Circuit {
     failures: u32,
     probe_at: Option<Moment>,
+    /// An attempt through the open circuit has no outcome yet.
+    probing: bool,
 }
 
 /// When a circuit opens, and how often it is probed.
@@ -23,18 +25,28 @@ pub(crate) struct Threshold {
 
 impl Circuit {
     /// Nothing known yet, or the exchange has just answered, whatever it said.
-    pub(crate) const CLOSED: Self = Self { failures: 0, probe_at: None };
+    pub(crate) const CLOSED: Self = Self { failures: 0, probe_at: None, probing: false };
 
     /// After an attempt without an answer.
     pub(crate) fn failed(self, now: Moment, threshold: Threshold) -> Self {
         let failures = self.failures.saturating_add(1);
         let probe_at = (failures >= threshold.failures).then(|| now + threshold.probe_every);
-        Self { failures, probe_at }
+        Self { failures, probe_at, probing: false }
     }
 
     /// When an attempt begins. Where the circuit is open this is the probe, and the next one has its time to wait.
     pub(crate) fn attempted(self, now: Moment, threshold: Threshold) -> Self {
-        Self { probe_at: self.probe_at.map(|_| now + threshold.probe_every), ..self }
+        let probe_at = self.probe_at.map(|_| now + threshold.probe_every);
+        Self { probe_at, probing: probe_at.is_some(), ..self }
+    }
+
+    /// For a metric: 0 closed, 1 a probe is under way, 2 open.
+    pub(crate) fn number(self) -> u64 {
+        match (self.is_closed(), self.probing) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => 2,
+        }
     }
 
     /// True while attempts are made as orders come.
@@ -87,6 +99,13 @@ mod tests {
         assert_eq!(probed.allows(due, 10), 0);
         assert_eq!(probed.allows(due + THRESHOLD.probe_every, 10), 1);
         assert_eq!(Circuit::CLOSED.attempted(due, THRESHOLD), Circuit::CLOSED);
+    }
+
+    #[test]
+    fn operators_see_it_close_open_and_be_probed() {
+        let probed = after(3).attempted(Moment::UNIX_EPOCH, THRESHOLD);
+        assert_eq!([Circuit::CLOSED, probed, after(3)].map(Circuit::number), [0, 1, 2]);
+        assert_eq!(probed.failed(Moment::UNIX_EPOCH, THRESHOLD).number(), 2);
     }
 
     #[test]

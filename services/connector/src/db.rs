@@ -397,10 +397,6 @@ pub(crate) struct LineStatus {
     pub(crate) undelivered: i64,
     /// When the oldest of them was taken in.
     pub(crate) oldest: Option<Moment>,
-    /// When the oldest freeze among them was taken in.
-    pub(crate) oldest_freeze: Option<Moment>,
-    /// When the oldest release among them was taken in.
-    pub(crate) oldest_release: Option<Moment>,
     /// Freezes and releases among them of which the log says that they are overdue.
     pub(crate) overdue: i64,
 }
@@ -408,11 +404,9 @@ pub(crate) struct LineStatus {
 /// Reads how the line is doing.
 pub(crate) async fn status(pool: &PgPool) -> sqlx::Result<LineStatus> {
     sqlx::query_as(
-        "select last_answer, undelivered, oldest, oldest_freeze, oldest_release, overdue
+        "select last_answer, undelivered, oldest, overdue
          from line, lateral (
              select count(*) as undelivered, min(taken_at) as oldest,
-                    min(taken_at) filter (where wanted = 'freeze') as oldest_freeze,
-                    min(taken_at) filter (where wanted = 'release') as oldest_release,
                     count(*) filter (where overdue_at is not null) as overdue
              from delivery where state = 'due') as waiting",
     )

@@ -20,7 +20,6 @@ use haetae_wire::{
     keys::Keyring,
     signed::{OrderRef, StatementFault, open_receipt, order_identity},
 };
-use opentelemetry::metrics::{Counter, Histogram};
 use prost::Message;
 use rand::Rng;
 use sqlx::postgres::PgListener;
@@ -39,6 +38,7 @@ use crate::{
     db::{self, Due},
     delivery::{Attempt, Settled, attempt, reconcile, wait},
     facts,
+    metrics::METRICS,
 };
 
 /// How often the queue is looked at while nothing says that it grew, because the database cannot say so now.
@@ -60,8 +60,6 @@ pub(crate) struct Deliverer {
     log: Log,
     exchange: ExchangeServiceClient<Peer>,
     circuit: watch::Sender<Circuit>,
-    attempts: Counter<u64>,
-    duration: Histogram<f64>,
 }
 
 /// What one attempt came to.
@@ -83,15 +81,12 @@ enum Answer {
 impl Deliverer {
     /// A deliverer over the line to the exchange.
     pub(crate) fn new(config: Config, keyring: Arc<Keyring>, log: Log, peer: Peer) -> Self {
-        let meter = opentelemetry::global::meter("haetae");
         Self {
             config,
             keyring,
             log,
             exchange: ExchangeServiceClient::new(peer),
             circuit: watch::Sender::new(Circuit::CLOSED),
-            attempts: meter.u64_counter("haetae.delivery.attempts").build(),
-            duration: meter.f64_histogram("haetae.delivery.duration").with_unit("s").build(),
         }
     }
 
@@ -213,12 +208,7 @@ impl Deliverer {
                     ("not_stored", false)
                 }
             };
-            let labels = [
-                opentelemetry::KeyValue::new("exchange", self.config.exchange.to_string()),
-                opentelemetry::KeyValue::new("outcome", name),
-            ];
-            self.attempts.add(1, &labels);
-            self.duration.record(started.elapsed().as_secs_f64(), &labels);
+            METRICS.attempted(&self.config.exchange, name, started.elapsed());
             if !settled {
                 self.postpone(&due).await;
             }
@@ -298,6 +288,7 @@ impl Deliverer {
                     let bytes = order_identity(&envelope);
                     let fact = facts::invalid_statement(exchange, Some((leg, revision)), fault.name(), bytes, now);
                     self.log.append(&mut tx, fact).await?;
+                    METRICS.invalid(exchange);
                 }
                 Outcome::Open
             }

@@ -18,6 +18,7 @@ use crate::{
     db::{self, ExchangeCursor},
     delivery::{Pace, wait},
     facts,
+    metrics::METRICS,
 };
 
 /// How the exchange is asked for its log again, after a stream that ended and after one that could not be read on.
@@ -104,7 +105,9 @@ impl Events {
         Ok(())
     }
 
-    /// Stores one event, unless it is known. An error where what follows it cannot be stored either.
+    /// Stores one event, unless it is known. An error where what follows it cannot be stored either. What follows from
+    /// it in the mesh is one trace.
+    #[tracing::instrument(name = "exchange event", skip_all, fields(exchange = %self.exchange))]
     async fn store(&self, envelope: Vec<u8>) -> anyhow::Result<bool> {
         let now = micros(Moment::now_utc());
         let mut tx = self.log.begin().await?;
@@ -119,6 +122,7 @@ impl Events {
                     let fact = facts::invalid_statement(&self.exchange, None, fault.name(), bytes, now);
                     self.log.append(&mut tx, fact).await?;
                     self.log.commit(tx).await?;
+                    METRICS.invalid(&self.exchange);
                 }
                 return Err(fault.into());
             }

@@ -16,6 +16,7 @@ mod events;
 mod facts;
 mod forget;
 mod late;
+mod metrics;
 mod orders;
 mod standing;
 mod worker;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use futures::{FutureExt, future::BoxFuture};
-use haetae_core::{ExchangeId, Moment};
+use haetae_core::ExchangeId;
 use haetae_ledger::{Handler, Log};
 use haetae_mesh::{
     Boot, Peer,
@@ -23,17 +23,12 @@ use haetae_wire::{
     operations::v1::status_service_server::StatusServiceServer,
     registry::{Exchange, Registry},
 };
-use opentelemetry::{KeyValue, global};
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, api::Api, config::ClientCertificate, db, deliver::Deliverer, events::Events, forget, late::Lateness,
-    orders::Orders, standing,
+    metrics, orders::Orders, standing,
 };
-
-/// How often the queue is measured.
-const MEASURE: Duration = Duration::from_secs(5);
 
 /// What a replica does, apart from where its peers are: it takes in what is addressed to its exchange, delivers it, and
 /// brings back what the exchange says.
@@ -96,7 +91,8 @@ impl Connector {
     /// Never; what cannot be done is tried again.
     pub async fn run(self, cancel: CancellationToken) -> anyhow::Result<()> {
         let Self { exchange, keyring, log, deliverer, line, confirm_within, freeze_within, keep_settled } = self;
-        let measured = measure(log.pool().clone(), exchange.to_string(), cancel.clone());
+        metrics::tell_circuit(&exchange, deliverer.circuit());
+        let measured = metrics::run(log.pool().clone(), exchange.clone(), cancel.clone());
         let forgotten = forget::run(log.pool().clone(), keep_settled, cancel.clone());
         let lateness = Lateness { exchange: exchange.clone(), log: log.clone(), confirm_within, freeze_within };
         let events = Events { exchange, keyring, log, peer: line };
@@ -159,23 +155,4 @@ fn line_to(exchange: &Exchange, config: &Config) -> anyhow::Result<Peer> {
             connect_timeout_ms: config.attempt_ms,
         },
     )
-}
-
-/// Ages of the oldest undelivered freeze and release, which are what an alert is about.
-async fn measure(pool: PgPool, exchange: String, cancel: CancellationToken) -> anyhow::Result<()> {
-    let meter = global::meter("haetae");
-    let oldest = meter.f64_gauge("haetae.delivery.oldest_undelivered").with_unit("s").build();
-    let waiting = meter.u64_gauge("haetae.delivery.undelivered").build();
-    let mut tick = tokio::time::interval(MEASURE);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while cancel.run_until_cancelled(tick.tick()).await.is_some() {
-        let Ok(line) = db::status(&pool).await else { continue };
-        let now = Moment::now_utc();
-        for (wanted, since) in [("freeze", line.oldest_freeze), ("release", line.oldest_release)] {
-            let age = since.map_or(0.0, |since| (now - since).as_seconds_f64());
-            oldest.record(age, &[KeyValue::new("exchange", exchange.clone()), KeyValue::new("wanted", wanted)]);
-        }
-        waiting.record(line.undelivered.unsigned_abs(), &[KeyValue::new("exchange", exchange.clone())]);
-    }
-    Ok(())
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub(crate) use authorities::{create, load, save};
 pub(crate) use halts::{brake, halt, lift};
 pub(crate) use legs::{Signed, page};
-pub(crate) use measures::{STATES, legs_by_state, oldest_unanswered};
+pub(crate) use measures::{STATES, legs_by_state, oldest_unanswered, release_ordered_at};
 pub(crate) use statements::{
     arrival_envelope, arrivals_of, authorisation, cancellation, exchanges_of_case, in_force, retract_arrival,
     store_arrival, store_authorisation,

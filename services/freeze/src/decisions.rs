@@ -6,12 +6,13 @@ use haetae_core::{CaseRef, ExchangeId, LegId, Moment, RequestId, micros};
 use haetae_ledger::{HandleError, Log, NewEntry};
 use haetae_wire::signed::order_identity;
 use sqlx::{Connection, PgConnection};
+use tracing::Instrument;
 
 use crate::authority::{Authority, Command, Event, Now};
 use crate::brake::{self, Scope};
 use crate::db::{self, Signed};
 use crate::leg::{self, Pace};
-use crate::metrics::METRICS;
+use crate::metrics::{METRICS, acknowledged};
 use crate::orders::Orders;
 use crate::{facts, standing};
 
@@ -44,6 +45,10 @@ impl Decisions {
     ) -> Result<(), HandleError> {
         let Some(before) = db::load(conn, request).await? else { return Ok(()) };
         let brake = db::brake(conn).await?;
+        let stored_at = match &command {
+            Command::Reported { stored_at, .. } => *stored_at,
+            _ => now,
+        };
         let events = before.decide(command, Now { at: now, brake: &brake, pace: self.pace });
         if events.is_empty() {
             return Ok(());
@@ -62,6 +67,11 @@ impl Decisions {
         db::save(conn, &before, &after, &signed).await?;
         self.log.append_all(conn, entries).await?;
         METRICS.decided(&after, &events);
+        for leg in acknowledged(&after, &events) {
+            if let Some(ordered) = db::release_ordered_at(conn, leg.id).await? {
+                METRICS.released(&leg.exchange, ordered, stored_at);
+            }
+        }
         Ok(())
     }
 
@@ -167,7 +177,8 @@ impl Decisions {
             // A transaction each: what one authority lacks must not hold up another's release.
             let mut tx = self.log.begin().await?;
             db::take_turn(&mut tx).await?;
-            match self.decide(&mut tx, request, Command::Due, now).await {
+            let span = tracing::info_span!("send what is due", %request);
+            match self.decide(&mut tx, request, Command::Due, now).instrument(span).await {
                 Ok(()) => self.log.commit(tx).await?,
                 Err(HandleError::Poison(error) | HandleError::Retry(error)) => outcome = Err(error),
             }

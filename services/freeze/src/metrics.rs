@@ -1,9 +1,10 @@
-//! What operators watch: how many legs stand where, what waits for an exchange's answer, how fast freezes bind.
+//! What operators watch: how many legs stand where, what waits for an exchange's answer, how fast freezes bind and
+//! releases are acknowledged.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use haetae_core::{ExchangeId, Moment};
+use haetae_core::{ExchangeId, LegState, Moment};
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use opentelemetry::{KeyValue, global};
 use sqlx::PgPool;
@@ -20,6 +21,7 @@ const MEASURE: Duration = Duration::from_secs(5);
 /// Taken from the global meter provider on first use.
 pub(crate) struct Metrics {
     time_to_binding: Histogram<f64>,
+    time_to_release: Histogram<f64>,
     unserved: Counter<u64>,
     ignored: Counter<u64>,
     legs: Gauge<u64>,
@@ -47,16 +49,31 @@ impl Metrics {
                 .f64_histogram("haetae.freeze.time_to_binding")
                 .with_unit("s")
                 .with_description("From the first order of a leg to the storing of the first statement that it binds")
+                .with_boundaries(vec![
+                    0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+                ])
+                .build(),
+            time_to_release: meter
+                .f64_histogram("haetae.freeze.time_to_release")
+                .with_unit("s")
+                .with_description("From the first order that releases a leg to the storing of its acknowledgement")
+                .with_boundaries(vec![0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0])
                 .build(),
             unserved: meter
                 .u64_counter("haetae.freeze.unserved")
+                .with_unit("{arrival}")
                 .with_description("Arrivals that were not frozen, or not in full")
                 .build(),
             ignored: meter
                 .u64_counter("haetae.freeze.statements.ignored")
+                .with_unit("{statement}")
                 .with_description("Statements that were not acted on")
                 .build(),
-            legs: meter.u64_gauge("haetae.freeze.legs").with_description("Legs by what their exchange reports").build(),
+            legs: meter
+                .u64_gauge("haetae.freeze.legs")
+                .with_unit("{leg}")
+                .with_description("Legs by what their exchange reports")
+                .build(),
             oldest: meter
                 .f64_gauge("haetae.freeze.oldest_unanswered")
                 .with_unit("s")
@@ -81,10 +98,23 @@ impl Metrics {
         }
     }
 
+    /// An exchange has acknowledged a release, which was first ordered then.
+    pub(crate) fn released(&self, exchange: &ExchangeId, ordered: Moment, stored: Moment) {
+        self.time_to_release.record((stored - ordered).as_seconds_f64().max(0.0), &[of(exchange)]);
+    }
+
     pub(crate) fn ignored(&self, exchange: &ExchangeId, why: Ignored) {
         tracing::warn!(%exchange, ?why, "a statement is not acted on");
         self.ignored.add(1, &[of(exchange), KeyValue::new("why", format!("{why:?}"))]);
     }
+}
+
+/// The legs whose release is acknowledged by these events. One that runs out instead was not released.
+pub(crate) fn acknowledged<'a>(authority: &'a Authority, events: &'a [Event]) -> impl Iterator<Item = &'a leg::Leg> {
+    events.iter().filter_map(|event| match event {
+        Event::Leg(id, leg::Event::Reported(word)) if word.state == LegState::Released => authority.legs.get(id),
+        _ => None,
+    })
 }
 
 fn of(exchange: &ExchangeId) -> KeyValue {

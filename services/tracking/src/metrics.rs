@@ -11,7 +11,7 @@ pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 pub(crate) struct Metrics {
     pub(crate) hops: Counter<u64>,
     pub(crate) arrivals: Counter<u64>,
-    pub(crate) reorganisations: Counter<u64>,
+    reorganisations: Counter<u64>,
     /// Statements that were not acted on: not signed by the exchange, or about what was never asked.
     pub(crate) disregarded: Counter<u64>,
     pub(crate) open_questions: Gauge<u64>,
@@ -24,17 +24,31 @@ impl Metrics {
     fn new() -> Self {
         let meter = global::meter("haetae-tracking");
         Self {
-            hops: meter.u64_counter("haetae.tracking.hops").with_unit("{hop}").build(),
-            arrivals: meter.u64_counter("haetae.tracking.arrivals").with_unit("{arrival}").build(),
+            hops: meter
+                .u64_counter("haetae.tracking.hops")
+                .with_unit("{hop}")
+                .with_description("Steps of stolen money that watches have found")
+                .build(),
+            arrivals: meter
+                .u64_counter("haetae.tracking.arrivals")
+                .with_unit("{arrival}")
+                .with_description("Arrivals at exchanges that are settled, which is what freezes them")
+                .build(),
             reorganisations: meter
                 .u64_counter("haetae.chain.reorganisations")
+                .with_unit("{reorganisation}")
                 .with_description("Times that blocks which had been read left the chain")
                 .build(),
             disregarded: meter
                 .u64_counter("haetae.tracking.statements_disregarded")
+                .with_unit("{statement}")
                 .with_description("Statements that were not acted on")
                 .build(),
-            open_questions: meter.u64_gauge("haetae.tracking.questions_open").with_unit("{question}").build(),
+            open_questions: meter
+                .u64_gauge("haetae.tracking.questions_open")
+                .with_unit("{question}")
+                .with_description("Questions to exchanges that have no answer that counts")
+                .build(),
             blocks_behind: meter
                 .u64_gauge("haetae.chain.blocks_behind")
                 .with_unit("{block}")
@@ -51,6 +65,10 @@ impl Metrics {
                 .with_description("Time since the last block was read, in usual times between blocks")
                 .build(),
         }
+    }
+
+    pub(crate) fn reorganised(&self, chain: &str) {
+        self.reorganisations.add(1, &[KeyValue::new("chain", chain.to_owned())]);
     }
 
     pub(crate) fn chain(&self, chain: &str, behind: u64, since_last_block: f64, block_time: f64) {

@@ -132,7 +132,7 @@ impl Reader {
             return Ok(());
         }
         while !cancel.is_cancelled() {
-            let span = tracing::info_span!("blocks", chain = %self.chain, newest = newest.number);
+            let span = tracing::info_span!("read blocks", chain = %self.chain, newest = newest.number);
             if !self.step(head, newest).instrument(span).await? {
                 break;
             }
@@ -190,7 +190,7 @@ impl Reader {
         let now = micros(Moment::now_utc());
         let mut touched = BTreeSet::new();
         if segment.fork != head.at {
-            METRICS.reorganisations.add(1, &[]);
+            METRICS.reorganised(self.chain.as_str());
             let depth = head.at.number.saturating_sub(segment.fork.number);
             tracing::warn!(chain = %self.chain, depth, "blocks have left the chain");
             touched.extend(self.book.rewind(segment.fork.number));

@@ -8,6 +8,7 @@ use haetae_core::{Moment, WatchId, micros};
 use haetae_ledger::AppendError;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::db;
 use crate::metrics::METRICS;
@@ -49,6 +50,9 @@ pub(crate) async fn run(voice: Arc<Voice>, cancel: CancellationToken) -> anyhow:
 pub(crate) async fn ask_again(voice: &Voice, now: Moment) -> Result<usize, AppendError> {
     let mut tx = voice.log.begin().await?;
     let due = db::question::due(&mut tx, now, AT_ONCE).await?;
+    if due.is_empty() {
+        return Ok(0);
+    }
     let lines: Vec<_> = due.iter().map(|question| question.line.0).collect();
     let in_force = db::authorisation::in_force(&mut tx, &lines).await?;
     let mut told = Vec::new();
@@ -62,7 +66,7 @@ pub(crate) async fn ask_again(voice: &Voice, now: Moment) -> Result<usize, Appen
         told.extend(voice.ask(&mut question, authorisation.map(Vec::as_slice), now));
         db::question::update(&mut tx, &question).await?;
     }
-    voice.append(&mut tx, told).await?;
+    voice.append(&mut tx, told).instrument(tracing::info_span!("ask again")).await?;
     voice.log.commit(tx).await?;
     Ok(count)
 }

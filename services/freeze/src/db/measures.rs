@@ -1,7 +1,7 @@
 //! What operators watch.
 
-use haetae_core::Moment;
-use sqlx::PgPool;
+use haetae_core::{LegId, Moment};
+use sqlx::{PgConnection, PgPool};
 
 /// What a leg can be reported as; `unanswered` before its exchange's first word.
 pub(crate) const STATES: [&str; 8] =
@@ -15,6 +15,21 @@ pub(crate) async fn legs_by_state(pool: &PgPool) -> Result<Vec<(String, i64)>, s
     sqlx::query_as("select coalesce(reported, 'unanswered') as state, count(*) from leg group by 1")
         .fetch_all(pool)
         .await
+}
+
+/// When a leg was first ordered to be released, since it was last ordered to be frozen.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn release_ordered_at(conn: &mut PgConnection, leg: LegId) -> Result<Option<Moment>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select min(signed_at) from leg_order
+         where leg = $1 and cap is null
+           and revision > coalesce((select max(revision) from leg_order where leg = $1 and cap is not null), 0)",
+    )
+    .bind(leg.0)
+    .fetch_one(conn)
+    .await
 }
 
 /// Since when the oldest freeze, and the oldest release, wait for the exchange's answer to their highest revision.
