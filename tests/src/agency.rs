@@ -47,11 +47,13 @@ pub enum Who {
     SeoYeon,
     /// Examiner at the financial supervisor, who may ask but never freeze.
     HaEun,
+    /// She keeps the mesh running, and sees no case.
+    SuBin,
 }
 
 impl Who {
     /// Everybody.
-    pub const ALL: [Self; 4] = [Self::JiWoo, Self::MinJun, Self::SeoYeon, Self::HaEun];
+    pub const ALL: [Self; 5] = [Self::JiWoo, Self::MinJun, Self::SeoYeon, Self::HaEun, Self::SuBin];
 
     /// The name used on the command line.
     pub fn slug(self) -> &'static str {
@@ -60,6 +62,7 @@ impl Who {
             Self::MinJun => "min-jun",
             Self::SeoYeon => "seo-yeon",
             Self::HaEun => "ha-eun",
+            Self::SuBin => "su-bin",
         }
     }
 
@@ -75,13 +78,15 @@ impl Who {
             Self::MinJun => ("이민준", "knp", "cyber-1"),
             Self::SeoYeon => ("박서연", "knp", "cyber-2"),
             Self::HaEun => ("최하은", "fss", "virtual-assets"),
+            Self::SuBin => ("정수빈", "knp", "operations"),
         };
+        let roles: &[&str] = if self == Self::SuBin { &["operator"] } else { &["investigator", "approver"] };
         Person {
             subject: format!("{agency}-{}", self.slug()),
             name: name.to_owned(),
             agency: agency.to_owned(),
             unit: unit.to_owned(),
-            roles: vec!["investigator".to_owned(), "approver".to_owned()],
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             on_duty: true,
         }
     }
@@ -363,6 +368,7 @@ pub fn watch_and_freeze(root: &str, stolen: Amounts<'_>, dust: Amounts<'_>) -> K
             freeze_period: Some(duration(30 * DAY)),
             ..Default::default()
         }),
+        ..Default::default()
     })
 }
 

@@ -443,6 +443,7 @@ impl House {
         let name = format!("connector-{exchange}");
         let mut config = self.common(around, &name, &name, Some(&format!("connector/{exchange}")))?;
         config["peers"] = json!({
+            "intake": { "endpoints": self.endpoints("intake")?, "server_name": "intake" },
             "tracking": { "endpoints": self.endpoints("tracking")?, "server_name": "tracking" },
             "freeze": { "endpoints": self.endpoints("freeze")?, "server_name": "freeze" },
         });
@@ -490,6 +491,7 @@ impl House {
         let listener = self.listener(room)?;
         let mut config = json!({
             "server": {
+                "replica": room,
                 "listen": format!("127.0.0.1:{}", listener.calls),
                 "probe_listen": format!("127.0.0.1:{}", listener.probes),
                 "tls": self.tls(certificate),
@@ -509,6 +511,7 @@ impl House {
         }
         if let Some(endpoint) = &around.otlp {
             config["telemetry"]["otlp_endpoint"] = json!(endpoint);
+            config["telemetry"]["metrics_every_ms"] = json!(1_000);
         }
         if room.starts_with("intake") {
             config["server"]["persons"] =

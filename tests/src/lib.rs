@@ -17,8 +17,8 @@ mod wait;
 pub use agency::{Agency, People, Who};
 pub use chain::{Actor, Chain};
 pub use customers::Customers;
-pub use house::{CHAIN, EXCHANGES, House, Listener, Replicas, hot_wallet};
-pub use mesh::{Mesh, Options};
+pub use house::{CHAIN, EXCHANGES, House, Listener, Replicas, Room, Surroundings, hot_wallet};
+pub use mesh::{Mesh, Options, probe};
 pub use wait::until;
 
 /// The chain's own coin.

@@ -1,11 +1,12 @@
 //! A running mesh: real processes over mutual TLS, on a real Postgres, Redis and Ethereum node.
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use haetae_testkit::{
     anvil::{Anvil, AnvilOptions},
     binaries,
@@ -45,11 +46,22 @@ pub struct Options {
     pub programs: Option<PathBuf>,
     /// Where traces and metrics go.
     pub otlp: Option<String>,
+    /// As it is operated: jobs bring the tables up to date, and services connect as roles that may read and write and
+    /// no more.
+    pub least_privilege: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { replicas: Replicas::One, redis: true, durable: false, folder: None, programs: None, otlp: None }
+        Self {
+            replicas: Replicas::One,
+            redis: true,
+            durable: false,
+            folder: None,
+            programs: None,
+            otlp: None,
+            least_privilege: false,
+        }
     }
 }
 
@@ -67,7 +79,7 @@ pub struct Mesh {
     pub redis: Option<Redis>,
     processes: Vec<Service>,
     rooms: Vec<Room>,
-    _cluster: Cluster,
+    cluster: Cluster,
     _temporary: Option<tempfile::TempDir>,
 }
 
@@ -114,11 +126,35 @@ impl Mesh {
         let customers = Customers::gather(&house)?;
         let logs = house.path("logs");
         std::fs::create_dir_all(&logs)?;
-        let processes = rooms.iter().map(|room| spawn(room, &programs, &logs)).collect::<Result<_>>()?;
-        let mesh =
-            Self { house, chain, people, customers, redis, processes, rooms, _cluster: cluster, _temporary: temporary };
+        if options.least_privilege {
+            for database in &databases {
+                let room = rooms.iter().find(|room| room.database == *database).context("a database of nobody")?;
+                cluster.role(database).await?;
+                migrate(room, &programs, database).await?;
+            }
+        }
+        let environment = |room: &Room| match options.least_privilege {
+            true => vec![
+                ("HAETAE__DATABASE__URL".into(), cluster.url_as(&room.database, &room.database).into()),
+                ("HAETAE__DATABASE__MIGRATE".into(), "check".into()),
+            ],
+            false => Vec::new(),
+        };
+        let processes =
+            rooms.iter().map(|room| spawn(room, &programs, &logs, environment(room))).collect::<Result<_>>()?;
+        let mesh = Self { house, chain, people, customers, redis, processes, rooms, cluster, _temporary: temporary };
         mesh.ready().await?;
         Ok(mesh)
+    }
+
+    /// The database of a process, as its owner: for tests that meddle with it.
+    ///
+    /// # Errors
+    /// When there is no process of that name.
+    pub fn database(&self, process: &str) -> Result<String> {
+        let room = self.rooms.iter().find(|room| room.name == process);
+        let room = room.with_context(|| format!("no process is called {process}"))?;
+        Ok(self.cluster.url(&room.database))
     }
 
     /// How many processes of its own the mesh has.
@@ -181,24 +217,41 @@ impl Mesh {
     }
 }
 
-fn spawn(room: &Room, programs: &Path, logs: &Path) -> Result<Service> {
+/// Brings a database's tables up to date as their owner, and lets a role use them.
+async fn migrate(room: &Room, programs: &Path, role: &str) -> Result<()> {
+    let mut job = tokio::process::Command::new(programs.join(room.program));
+    job.args(["migrate", "--grant", role, "--config"]).arg(&room.config);
+    let done = job.output().await?;
+    ensure!(done.status.success(), "{} migrate: {}", room.name, String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}
+
+fn spawn(room: &Room, programs: &Path, logs: &Path, env: Vec<(OsString, OsString)>) -> Result<Service> {
     Service::spawn(ProcessSpec {
         name: room.name.clone(),
         program: programs.join(room.program),
         args: vec!["--config".into(), room.config.clone().into()],
-        env: Vec::new(),
+        env,
         log: logs.join(format!("{}.log", room.name)),
     })
 }
 
-/// Asks the probe port, as Kubernetes would.
 async fn is_ready(port: u16) -> bool {
+    probe(port, "/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// Asks a probe port, as Kubernetes would; the whole answer.
+///
+/// # Errors
+/// When nobody answers within two seconds.
+pub async fn probe(port: u16, path: &str) -> Result<String> {
     let ask = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        anyhow::Ok(answer.starts_with("HTTP/1.1 200"))
+        anyhow::Ok(answer)
     };
-    matches!(tokio::time::timeout(Duration::from_secs(2), ask).await, Ok(Ok(true)))
+    tokio::time::timeout(Duration::from_secs(2), ask).await?
 }

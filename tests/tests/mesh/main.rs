@@ -7,7 +7,11 @@ mod bytecode;
 mod case;
 mod contracts;
 mod doors;
+mod metrics;
+mod migrated;
+mod otlp;
 mod python;
+mod trace;
 
 use haetae_tests::{Mesh, Options};
 use tokio::sync::{Mutex, MutexGuard};
