@@ -57,7 +57,7 @@ impl Report {
         }
         let mut line = format!("{subject}: {}", said.join(", "));
         if !self.not_checked.is_empty() {
-            line.push_str(&format!("; not checked: {}", self.not_checked.join(", ")));
+            line.push_str(&format!("; not checked: {}", self.not_checked.join("; ")));
         }
         match self.failures.len() {
             0 => line,

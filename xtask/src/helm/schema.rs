@@ -53,7 +53,7 @@ pub(crate) fn unchecked<'a>(objects: impl IntoIterator<Item = &'a Object>, repor
         objects.into_iter().filter(|object| !object.is_built_in()).map(|object| object.kind().to_owned()).collect();
     if !kinds.is_empty() {
         let kinds: Vec<_> = kinds.into_iter().collect();
-        report.not_checked(format!("the schemas of {}", kinds.join(", ")));
+        report.not_checked(format!("the schemas of {}", kinds.join(" and ")));
     }
 }
 

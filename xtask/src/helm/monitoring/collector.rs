@@ -17,7 +17,7 @@ const ALLOW_LIST: &str = "transform/allow";
 
 pub(super) fn check(file: &Path, report: &mut Report) -> Result<()> {
     report.count("collector configurations", 1);
-    report.not_checked("the collector's start, because no collector is here");
+    report.not_checked("the collector's start (no collector is here)");
     let config = document(file)?;
     // A file that is laid over the main one names parts that are defined there.
     let whole = config.get("receivers").is_some();
