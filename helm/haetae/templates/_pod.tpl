@@ -96,7 +96,19 @@
 {{- $values := $root.Values }}
 - name: PGPASSWORD
   valueFrom: { secretKeyRef: { name: {{ .settings.database.existingSecret }}, key: password } }
-{{- if $values.redis.enabled }}
+{{- if and $values.redis.enabled $values.redis.sentinels }}
+- { name: HAETAE__REDIS__SENTINELS, value: {{ toJson $values.redis.sentinels | quote }} }
+- { name: HAETAE__REDIS__MASTER, value: {{ $values.redis.master | quote }} }
+{{- with $values.redis.username }}
+- { name: HAETAE__REDIS__USERNAME, value: {{ . | quote }} }
+{{- end }}
+{{- with $values.redis.passwordSecret }}
+- name: HAETAE__REDIS__PASSWORD
+  valueFrom: { secretKeyRef: { name: {{ . }}, key: password } }
+- name: HAETAE__REDIS__SENTINEL_PASSWORD
+  valueFrom: { secretKeyRef: { name: {{ . }}, key: sentinelPassword, optional: true } }
+{{- end }}
+{{- else if $values.redis.enabled }}
 - name: HAETAE__REDIS__URL
   {{- if $values.redis.url }}
   value: {{ $values.redis.url | quote }}

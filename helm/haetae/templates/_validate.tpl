@@ -77,8 +77,13 @@
 {{- end }}
 {{- end }}
 {{- if $values.redis.enabled }}
-{{- if and $values.redis.existingSecret $values.redis.url }}{{ fail "redis.existingSecret and redis.url are both given: where is Redis?" }}{{ end }}
-{{- if not (or $values.redis.existingSecret $values.redis.url) }}{{ fail "redis.enabled needs redis.existingSecret, the Secret with its URL (or redis.url, where that holds no password)." }}{{ end }}
+{{- with $values.redis }}
+{{- $ways := compact (list .existingSecret .url (ternary "sentinels" "" (not (empty (concat .sentinels (compact (list .master))))))) }}
+{{- if gt (len $ways) 1 }}{{ fail "redis.existingSecret, redis.url and redis.sentinels exclude each other: where is Redis?" }}{{ end }}
+{{- if empty $ways }}{{ fail "redis.enabled needs redis.existingSecret, the Secret with its URL (or redis.url, where that holds no password, or redis.sentinels and redis.master)." }}{{ end }}
+{{- if ne (empty .sentinels) (empty .master) }}{{ fail "redis.sentinels and redis.master belong together: whom to ask, and for which master." }}{{ end }}
+{{- if and (empty .sentinels) (or .username .passwordSecret) }}{{ fail "redis.username and redis.passwordSecret are for the Redis that redis.sentinels name; a URL holds its own." }}{{ end }}
+{{- end }}
 {{- end }}
 {{- if and (eq $values.postgres.sslMode "disable") (not $values.rehearsal.enabled) }}{{ fail "postgres.sslMode is disable, which is for rehearsals only: names and addresses would travel in the clear. Use verify-full." }}{{ end }}
 {{- if and (eq $values.migrations.mode "start") (not $values.rehearsal.enabled) }}{{ fail "migrations.mode is start, which gives every service its tables' owner; that is for rehearsals only. Use hook or job." }}{{ end }}
@@ -136,7 +141,6 @@
 {{- if and $values.telemetry.otlpEndpoint $values.collector.enabled }}{{ fail "telemetry.otlpEndpoint and collector.enabled are both given: services send to one place. Set collector.tracesEndpoint to send traces on." }}{{ end }}
 {{- if and $values.monitoring.prometheusRules.enabled (empty $values.monitoring.prometheusRules.runbookBase) }}{{ fail "monitoring.prometheusRules.enabled needs runbookBase: an alert without its runbook wakes somebody who does not know what to do." }}{{ end }}
 {{- if and $values.monitoring.podMonitor.enabled (not $values.collector.enabled) }}{{ fail "monitoring.podMonitor.enabled needs collector.enabled: services are not scraped, they send." }}{{ end }}
-{{- if and $values.collector.enabled (empty (.Files.Get "files/collector.yaml")) }}{{ fail "collector.enabled, but the chart holds no files/collector.yaml." }}{{ end }}
 {{- end }}
 
 {{- define "haetae.validate.component" -}}
