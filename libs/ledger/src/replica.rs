@@ -63,48 +63,49 @@ pub async fn arrive(pool: &PgPool, name: &str, version: &str) -> Result<(), sqlx
     tx.commit().await
 }
 
-/// Tells that this process is there, and what keeps its followers; those that are not named go on.
+/// Tells that this process is there, and what keeps its followers where that has changed; those that are not named then
+/// go on.
 ///
 /// # Errors
 ///
 /// When the database fails.
-pub async fn tell(pool: &PgPool, name: &str, obstacles: &[Obstacle]) -> Result<Told, sqlx::Error> {
+pub async fn tell(pool: &PgPool, name: &str, changed: Option<&[Obstacle]>) -> Result<Told, sqlx::Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     let drain: Option<bool> = sqlx::query_scalar(
-        "update ledger.replica set seen_at = now() where name = $1 returning draining_since is not null",
+        "with forgotten as (
+             delete from ledger.replica where name <> $1 and seen_at < now() - make_interval(mins => $2))
+         update ledger.replica set seen_at = now() where name = $1 returning draining_since is not null",
     )
     .bind(name)
+    .bind(FORGOTTEN)
     .fetch_optional(&mut *tx)
     .await?;
     let Some(drain) = drain else { return Ok(Told::Forgotten) };
+    if let Some(obstacles) = changed {
+        put_obstacles(&mut tx, name, obstacles).await?;
+    }
+    tx.commit().await?;
+    Ok(if drain { Told::Drain } else { Told::Stay })
+}
+
+async fn put_obstacles(tx: &mut PgConnection, name: &str, obstacles: &[Obstacle]) -> Result<(), sqlx::Error> {
     let (followers, stopped): (Vec<&str>, Vec<bool>) =
         obstacles.iter().map(|obstacle| (obstacle.follower.as_str(), obstacle.stopped)).unzip();
     let (since, what): (Vec<OffsetDateTime>, Vec<&str>) =
         obstacles.iter().map(|obstacle| (obstacle.since, obstacle.what.as_str())).unzip();
-    sqlx::query("delete from ledger.obstacle where replica = $1 and follower <> all($2)")
-        .bind(name)
-        .bind(&followers)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query("delete from ledger.obstacle where replica = $1").bind(name).execute(&mut *tx).await?;
     sqlx::query(
         "insert into ledger.obstacle (replica, follower, stopped, since, what)
-         select $1, * from unnest($2::text[], $3::boolean[], $4::timestamptz[], $5::text[])
-         on conflict (replica, follower) do update
-         set stopped = excluded.stopped, since = excluded.since, what = excluded.what",
+         select $1, * from unnest($2::text[], $3::boolean[], $4::timestamptz[], $5::text[])",
     )
     .bind(name)
-    .bind(&followers)
+    .bind(followers)
     .bind(stopped)
     .bind(since)
     .bind(what)
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    sqlx::query("delete from ledger.replica where seen_at < now() - make_interval(mins => $1)")
-        .bind(FORGOTTEN)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    Ok(if drain { Told::Drain } else { Told::Stay })
+    Ok(())
 }
 
 /// Notes that this process goes down.

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// How often it tells.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(3);
 /// How long telling may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -31,11 +31,14 @@ impl Presence {
     pub(crate) async fn keep(self, shutdown: CancellationToken) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut here = false;
+        // What was told last; nothing before the replica has arrived.
+        let mut told: Option<Vec<Obstacle>> = None;
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            match timeout(PATIENCE, self.tell(here)).await {
-                Ok(Ok(Told::Stay)) => here = true,
-                Ok(Ok(Told::Forgotten)) => here = false,
+            let obstacles: Vec<_> =
+                self.followers.iter().filter_map(|(name, state)| obstacle(name, &state.borrow())).collect();
+            match timeout(PATIENCE, self.tell(told.as_deref(), &obstacles)).await {
+                Ok(Ok(Told::Stay)) => told = Some(obstacles),
+                Ok(Ok(Told::Forgotten)) => told = None,
                 Ok(Ok(Told::Drain)) => {
                     tracing::warn!(replica = self.name, "an operator wants this replica to go down");
                     shutdown.cancel();
@@ -49,13 +52,11 @@ impl Presence {
         }
     }
 
-    async fn tell(&self, here: bool) -> Result<Told, sqlx::Error> {
-        if !here {
+    async fn tell(&self, before: Option<&[Obstacle]>, now: &[Obstacle]) -> Result<Told, sqlx::Error> {
+        if before.is_none() {
             replica::arrive(&self.pool, &self.name, env!("CARGO_PKG_VERSION")).await?;
         }
-        let obstacles = self.followers.iter().filter_map(|(name, state)| obstacle(name, &state.borrow()));
-        let obstacles: Vec<_> = obstacles.collect();
-        replica::tell(&self.pool, &self.name, &obstacles).await
+        replica::tell(&self.pool, &self.name, (before != Some(now)).then_some(now)).await
     }
 }
 

@@ -52,20 +52,20 @@ async fn a_follower_says_what_keeps_it() {
 async fn a_replica_that_is_asked_to_drain_hears_of_it_and_its_successor_does_not() {
     let house = House::new().await;
     let pool = house.pool();
-    assert_eq!(replica::tell(&pool, "one", &[]).await.unwrap(), Told::Forgotten, "it has not arrived yet");
+    assert_eq!(replica::tell(&pool, "one", None).await.unwrap(), Told::Forgotten, "it has not arrived yet");
     for name in ["one", "two"] {
         replica::arrive(&pool, name, "0.1.0").await.unwrap();
-        assert_eq!(replica::tell(&pool, name, &[]).await.unwrap(), Told::Stay);
+        assert_eq!(replica::tell(&pool, name, None).await.unwrap(), Told::Stay);
     }
 
     let mut conn = pool.acquire().await.unwrap();
     assert!(replica::ask_to_drain(&mut conn, "one").await.unwrap());
     assert!(!replica::ask_to_drain(&mut conn, "three").await.unwrap(), "nobody of that name is there");
-    assert_eq!(replica::tell(&pool, "one", &[]).await.unwrap(), Told::Drain);
-    assert_eq!(replica::tell(&pool, "two", &[]).await.unwrap(), Told::Stay);
+    assert_eq!(replica::tell(&pool, "one", None).await.unwrap(), Told::Drain);
+    assert_eq!(replica::tell(&pool, "two", None).await.unwrap(), Told::Stay);
 
     replica::arrive(&pool, "one", "0.1.0").await.unwrap();
-    assert_eq!(replica::tell(&pool, "one", &[]).await.unwrap(), Told::Stay, "its predecessor was meant");
+    assert_eq!(replica::tell(&pool, "one", None).await.unwrap(), Told::Stay, "its predecessor was meant");
     replica::leave(&pool, "one").await.unwrap();
     let names: Vec<_> = replica::list(&pool).await.unwrap().into_iter().map(|replica| replica.name).collect();
     assert_eq!(names, ["two"]);
@@ -83,11 +83,13 @@ async fn what_keeps_a_follower_is_listed_until_it_goes_on() {
         what: what.to_owned(),
     };
     let told = [obstacle("f", "no answer"), obstacle("g", "no answer")];
-    replica::tell(&pool, "one", &told).await.unwrap();
-    replica::tell(&pool, "one", &[obstacle("g", "still none")]).await.unwrap();
+    replica::tell(&pool, "one", Some(&told)).await.unwrap();
+    replica::tell(&pool, "one", Some(&[obstacle("g", "still none")])).await.unwrap();
     let seen = replica::obstacles(&pool).await.unwrap();
     assert_eq!(seen, [("one".to_owned(), obstacle("g", "still none"))]);
-    replica::tell(&pool, "one", &[]).await.unwrap();
+    replica::tell(&pool, "one", None).await.unwrap();
+    assert_eq!(replica::obstacles(&pool).await.unwrap(), seen, "nothing has changed");
+    replica::tell(&pool, "one", Some(&[])).await.unwrap();
     assert!(replica::obstacles(&pool).await.unwrap().is_empty());
 }
 
@@ -99,10 +101,10 @@ async fn a_replica_that_is_gone_for_long_is_forgotten_by_the_others() {
         replica::arrive(&pool, name, "0.1.0").await.unwrap();
     }
     house.execute("update ledger.replica set seen_at = now() - interval '1 hour' where name = 'killed'").await;
-    replica::tell(&pool, "alive", &[]).await.unwrap();
+    replica::tell(&pool, "alive", None).await.unwrap();
     assert_eq!(replica::list(&pool).await.unwrap().len(), 1);
     assert_eq!(
-        replica::tell(&pool, "killed", &[]).await.unwrap(),
+        replica::tell(&pool, "killed", None).await.unwrap(),
         Told::Forgotten,
         "if it ever comes back, it is told"
     );
