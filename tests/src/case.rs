@@ -389,7 +389,14 @@ impl<'a> Play<'a> {
             .await?;
         self.withheld(&frozen).await?;
         self.outcome.bound_before_credit = self.bound_before_credit(request, &frozen).await?;
-        self.tell.step("The deposits are credited, and withheld as they are credited");
+        match self.outcome.bound_before_credit {
+            bound if bound == frozen.len() => {
+                self.tell.step("The deposits are credited, and withheld as they are credited");
+            }
+            bound => {
+                self.tell.step(&format!("The deposits are credited and withheld; {bound} freezes were binding before"));
+            }
+        }
         let tokens = |thousands: u128| thousands * 1_000 * TOKEN as u128;
         let token = self.token.clone();
         self.refused("upbit", &token, tokens(250)).await?;
