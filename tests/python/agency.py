@@ -200,6 +200,10 @@ def check_statement(wire, request, line, exchange_key: evidence.PublicKey) -> No
     asked = request.content.confirm_address.target
     leg = evidence.leg_id(authorisations[line.exchange], line.exchange, asked.account, asked.memo)
     expect(report.leg_id == leg, f"{line.exchange} answered another question")
+    expect(hashlib.sha256(line.order).digest() == report.order_sha256, f"{line.exchange} answered another order")
+    order = wire.order.Order.FromString(wire.envelope.Envelope.FromString(line.order).payload)
+    about = (order.target.account, order.target.memo)
+    expect(about == (asked.account, asked.memo), f"{line.exchange} answered about another address")
 
 
 def confirm(arguments: argparse.Namespace, wire, asker: Door) -> dict:
