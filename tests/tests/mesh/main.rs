@@ -10,6 +10,7 @@ mod doors;
 mod metrics;
 mod migrated;
 mod otlp;
+mod operations;
 mod python;
 mod trace;
 
