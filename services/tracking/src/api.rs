@@ -1,7 +1,5 @@
 //! Questions to tracking.
 
-use std::sync::Arc;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +14,7 @@ use haetae_wire::tracking::v1::{
     ListChainsResponse, ListTrailRequest, ListTrailResponse, TrailItem, tracking_service_server::TrackingService,
 };
 use prost::Message as _;
+use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
 use crate::db;

@@ -107,7 +107,7 @@ impl Tracking {
 
     /// Answers to questions.
     pub fn api(&self) -> impl TrackingService + Clone + use<> {
-        Api { pool: self.voice.log.pool().clone() }
+        Api { voice: Arc::clone(&self.voice) }
     }
 
     /// Reads the chains, asks again, and ends watches, until cancelled.

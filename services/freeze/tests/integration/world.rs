@@ -44,7 +44,7 @@ pub(crate) struct House {
 
 impl House {
     async fn new(origin: &str) -> Self {
-        let db = TestDb::prepared(b"freeze 1", async |pool| {
+        let db = TestDb::prepared(b"freeze 2", async |pool| {
             haetae_ledger::migrate(&pool).await?;
             Ok(haetae_freeze::MIGRATOR.run(&pool).await?)
         });
