@@ -95,7 +95,8 @@ impl Voice {
         let answered = question.order(question.answered).filter(|_| !question.statement.is_empty());
         let Some(identity) = answered else { return Ok(Vec::new()) };
         let sent = self.log.entries_of_stream(conn, &tell::question_stream(question.leg)).await?;
-        let mut orders = sent.into_iter().filter(|entry| entry.kind == tell::QUESTION).filter_map(|entry| entry.payload);
+        let mut orders =
+            sent.into_iter().filter(|entry| entry.kind == tell::QUESTION).filter_map(|entry| entry.payload);
         Ok(orders.find(|order| order_identity(order) == *identity).unwrap_or_default())
     }
 

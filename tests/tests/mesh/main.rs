@@ -9,8 +9,8 @@ mod contracts;
 mod doors;
 mod metrics;
 mod migrated;
-mod otlp;
 mod operations;
+mod otlp;
 mod python;
 mod trace;
 

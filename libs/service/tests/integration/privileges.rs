@@ -58,11 +58,8 @@ async fn who_serves_reads_and_writes_and_takes_nothing_out_of_the_log() {
 
     server.execute("insert into thing (what) values ('a')").await.unwrap();
     server.execute("update thing set what = 'b'").await.unwrap();
-    let config = LogConfig {
-        origin: "haetae.test/test".to_owned(),
-        key: LogKey::generate(),
-        drain: CancellationToken::new(),
-    };
+    let config =
+        LogConfig { origin: "haetae.test/test".to_owned(), key: LogKey::generate(), drain: CancellationToken::new() };
     let log = Log::open(server.clone(), config, Doorbell::local()).await.unwrap();
     let mut tx = log.begin().await.unwrap();
     let fact = NewEntry {

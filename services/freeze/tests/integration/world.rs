@@ -17,8 +17,8 @@ use haetae_seal::checkpoint::LogKey;
 use haetae_seal::dsse::{Algorithm, SigningKey};
 use haetae_testkit::postgres::TestDb;
 use haetae_wire::convert::{asset_amounts, timestamp};
-use haetae_wire::freeze::v1::freeze_service_server::FreezeService;
 use haetae_wire::exchange::v1::SignedOrder;
+use haetae_wire::freeze::v1::freeze_service_server::FreezeService;
 use haetae_wire::freeze::v1::{
     ArrivalUnserved, DispatchMoved, GetSignedOrderRequest, Leg, LegChanged, ListLegsRequest, UnservedReason,
 };

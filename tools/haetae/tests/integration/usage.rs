@@ -6,7 +6,20 @@ use crate::world::{World, run};
 async fn help_lists_every_command_and_the_exit_codes() {
     let ran = run(None, &["--help"]).await;
     assert_eq!(ran.code(), 0);
-    for word in ["confirm", "request", "watch", "freeze", "halt", "resume", "status", "parked", "drain", "exchange", "log", "Exit codes"] {
+    for word in [
+        "confirm",
+        "request",
+        "watch",
+        "freeze",
+        "halt",
+        "resume",
+        "status",
+        "parked",
+        "drain",
+        "exchange",
+        "log",
+        "Exit codes",
+    ] {
         assert!(ran.out().contains(word), "{word} in {}", ran.out());
     }
 }
