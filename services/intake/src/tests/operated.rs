@@ -1,7 +1,7 @@
 //! What those read and have done who keep the mesh running.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -12,7 +12,7 @@ use haetae_wire::{
     operations::v1::{self as wire, Severity, operations_service_server::OperationsService},
 };
 use prost::Message;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -20,27 +20,37 @@ use super::scene::*;
 
 const PURPOSE: &str = "the follower is behind";
 
-/// Cannot handle what is called `bad` until somebody has mended it, and remembers what it has handled.
-#[derive(Clone, Default)]
+/// Cannot handle what is called `bad` until somebody has mended it. What it has handled stands in the database: a batch
+/// that is rolled back is handled again, and only its effect happens once.
+#[derive(Clone)]
 struct Picky {
     mended: Arc<AtomicBool>,
-    handled: Arc<Mutex<Vec<String>>>,
+    pool: PgPool,
 }
 
 impl Picky {
-    fn handled(&self) -> Vec<String> {
-        self.handled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    async fn new(scene: &Scene) -> Self {
+        let pool = scene.intake.log.pool().clone();
+        sqlx::query("create table handled (place bigint generated always as identity, called text)")
+            .execute(&pool)
+            .await
+            .unwrap();
+        Self { mended: Arc::default(), pool }
+    }
+
+    async fn handled(&self) -> Vec<String> {
+        sqlx::query_scalar("select called from handled order by place").fetch_all(&self.pool).await.unwrap()
     }
 }
 
 #[async_trait]
 impl Handler for Picky {
-    async fn handle(&self, _: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
+    async fn handle(&self, conn: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
         let called = RequestMoved::decode(entry.payload.as_slice())?.request_id;
         if called == "bad" && !self.mended.load(Ordering::SeqCst) {
             return Err(HandleError::Poison(anyhow::anyhow!("nobody has mended it")));
         }
-        self.handled.lock().unwrap_or_else(PoisonError::into_inner).push(called);
+        sqlx::query("insert into handled (called) values ($1)").bind(called).execute(conn).await?;
         Ok(())
     }
 }
@@ -80,7 +90,8 @@ impl Scene {
 
 #[tokio::test]
 async fn a_parked_entry_passes_once_its_cause_is_mended_and_what_waited_passes_in_order() {
-    let (scene, picky) = (Scene::new().await, Picky::default());
+    let scene = Scene::new().await;
+    let picky = Picky::new(&scene).await;
     scene.follow(picky.clone());
     scene.operate();
     scene.says_in_order(&["good", "bad", "later", "latest"]).await;
@@ -95,20 +106,20 @@ async fn a_parked_entry_passes_once_its_cause_is_mended_and_what_waited_passes_i
 
     scene.retry(&Uuid::new_v4().to_string(), "other@1").await.unwrap();
     eventually("it has failed again", async || scene.parked().await[0].tries == 2).await;
-    assert_eq!(picky.handled(), ["good"]);
+    assert_eq!(picky.handled().await, ["good"]);
 
     picky.mended.store(true, Ordering::SeqCst);
     let id = Uuid::new_v4().to_string();
     scene.retry(&id, "other@1").await.unwrap();
     eventually("nothing is parked", async || scene.parked().await.is_empty()).await;
-    assert_eq!(picky.handled(), ["good", "bad", "later", "latest"]);
+    assert_eq!(picky.handled().await, ["good", "bad", "later", "latest"]);
 
     let asked = scene.entries("retry-asked").await.len();
     scene.retry(&id, "other@1").await.expect("a repetition is answered though the entry is gone");
     assert_eq!(scene.entries("retry-asked").await.len(), asked, "and happens once");
     let gone = scene.retry(&Uuid::new_v4().to_string(), "other@1").await.unwrap_err();
     assert_eq!(refused_as(&gone), "NOT_FOUND");
-    assert_eq!(picky.handled().len(), 4);
+    assert_eq!(picky.handled().await.len(), 4);
 }
 
 #[tokio::test]
