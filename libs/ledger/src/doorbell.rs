@@ -70,6 +70,11 @@ impl Doorbell {
         }
     }
 
+    /// Wakes those who listen in this process, and nobody else.
+    pub(crate) fn wake(&self) {
+        ring(&self.grown);
+    }
+
     pub(crate) fn listen(&self) -> watch::Receiver<u64> {
         self.grown.subscribe()
     }

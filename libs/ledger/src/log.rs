@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use haetae_seal::checkpoint::{Checkpoint, CheckpointError, LogKey, LogVerifier, log_id};
 use haetae_seal::merkle::{Hash, empty_root};
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) drain: CancellationToken,
     /// Wakes this process's sealer when an append could not seal by itself.
     pub(crate) unsealed: Notify,
+    /// The largest size of which this process's streams have heard.
+    pub(crate) told: AtomicU64,
 }
 
 /// Why a log could not be opened.
@@ -94,6 +97,7 @@ impl Log {
             doorbell,
             drain,
             unsealed: Notify::new(),
+            told: AtomicU64::new(0),
         }));
         let head = log.head().await?;
         let signed = Checkpoint::open(&head.checkpoint, &log.0.verifier)?;

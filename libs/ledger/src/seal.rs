@@ -4,6 +4,7 @@
 //! replica it is in. Positions follow the order of sealings, and of ids within a sealing. An entry whose transaction
 //! commits late, after higher ids were sealed, is not lost: it is still unsealed, and gets a later position.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use haetae_seal::checkpoint::CheckpointError;
@@ -26,7 +27,8 @@ pub(crate) const SEALING_ENTRIES: usize = 100;
 /// The most bytes of one sealing, unless its one entry is larger.
 pub(crate) const SEALING_BYTES: usize = 1 << 20;
 
-/// How often a sealer looks for entries that nobody told it of.
+/// How often a sealer looks for entries, and for sealings, that nobody told it of. It looks for all of its process: streams
+/// of followers only listen.
 const POLL: Duration = Duration::from_millis(200);
 
 /// How long one sealing may take, the wait for the head included.
@@ -191,19 +193,28 @@ impl Log {
     /// Tells of a sealing that has committed.
     pub(crate) fn announce(&self, sealing: Sealing) {
         METRICS.sealed(&self.0.origin, sealing.size);
+        self.0.told.fetch_max(sealing.size, Ordering::Relaxed);
         self.0.doorbell.ring();
         if sealing.full {
             self.0.unsealed.notify_one();
         }
     }
 
-    async fn oldest_unsealed(&self) -> Result<Duration, sqlx::Error> {
-        let oldest: Option<OffsetDateTime> =
-            sqlx::query_scalar("select time from ledger.entry where position is null order by id limit 1")
-                .fetch_optional(&self.0.pool)
-                .await?;
-        let age = oldest.map(|time| OffsetDateTime::now_utc() - time);
-        Ok(age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default())
+    /// Looks once, for everyone in this process who follows the log: wakes them where another replica has sealed without
+    /// their having heard of it, and tells whether anything waits to be sealed.
+    async fn look(&self) -> Result<bool, sqlx::Error> {
+        let (oldest, size): (Option<OffsetDateTime>, i64) = sqlx::query_as(
+            "select (select time from ledger.entry where position is null order by id limit 1), size
+             from ledger.log_head",
+        )
+        .fetch_one(&self.0.pool)
+        .await?;
+        let age = oldest.and_then(|time| Duration::try_from(OffsetDateTime::now_utc() - time).ok());
+        METRICS.unsealed(&self.0.origin, age.unwrap_or_default());
+        if self.0.told.fetch_max(uint(size), Ordering::Relaxed) < uint(size) {
+            self.0.doorbell.wake();
+        }
+        Ok(oldest.is_some())
     }
 }
 
@@ -253,7 +264,8 @@ pub(crate) fn microseconds(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1_000_000 + i64::from(time.microsecond())
 }
 
-/// Seals what appends could not seal in their own commit. Every replica runs one; the head row keeps them apart.
+/// Seals what appends could not seal in their own commit, and wakes this process's streams when the log has grown. Every
+/// replica runs one; the head row keeps them apart.
 #[derive(Debug)]
 pub struct Sealer {
     log: Log,
@@ -292,11 +304,10 @@ impl Sealer {
     }
 
     async fn seal_all(&self) -> Result<(), SealError> {
-        let age = self.log.oldest_unsealed().await?;
-        METRICS.unsealed(self.log.origin(), age);
-        while let Some(sealing) = self.log.seal_waiting().await? {
-            if !sealing.full {
-                break;
+        while self.log.look().await? {
+            match self.log.seal_waiting().await? {
+                Some(sealing) if sealing.full => {}
+                _ => break,
             }
         }
         Ok(())

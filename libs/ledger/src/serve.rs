@@ -19,8 +19,9 @@ use crate::read::{ReadError, SealedRow};
 use crate::seal::{SEALING_BYTES, SEALING_ENTRIES};
 use crate::sql::{int, uint};
 
-/// How often a stream looks without being woken.
-const POLL: Duration = Duration::from_millis(200);
+/// How often a stream looks without being woken. The process's sealer looks much more often, once for all of its streams;
+/// this is for a process whose sealer is in trouble.
+const POLL: Duration = Duration::from_secs(2);
 
 /// How often a filtered stream tells that the log has grown by entries for others.
 const SKIP_NOTICE: Duration = Duration::from_secs(1);
@@ -123,6 +124,7 @@ impl Log {
                 // Before reading: what grows from here on wakes.
                 grown.mark_unchanged();
                 let head = log.head().await?;
+                let behind = place.next_position < head.size;
                 if place.next_position > head.size || place.verified_size > head.size {
                     Err(FollowError::Ahead { size: head.size })?;
                 }
@@ -145,8 +147,8 @@ impl Log {
                         yield batch;
                     }
                     None => {
-                        // Either way it is time to look again.
-                        let woken = timeout(POLL, grown.changed());
+                        // What is for others only is told in its time, unless something wakes before.
+                        let woken = timeout(if behind { SKIP_NOTICE } else { POLL }, grown.changed());
                         let _ = log.0.drain.run_until_cancelled(woken).await;
                     }
                 }
