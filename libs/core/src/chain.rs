@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use alloy_primitives::B256;
 use bitcoin::Network;
 
 use crate::MalformedAccount;
@@ -55,6 +56,15 @@ impl ChainId {
     /// The EIP-155 number, where it is an EVM chain.
     pub fn evm_number(&self) -> Option<u64> {
         self.0.strip_prefix("eip155:")?.parse().ok()
+    }
+
+    /// A hash of a block or a transaction, in the order in which people read it, as the chain prints it: with `0x` on EVM
+    /// chains, without on others.
+    pub fn hash(&self, hash: B256) -> String {
+        match self.kind() {
+            Some(ChainKind::Evm(_)) => hash.to_string(),
+            _ => hex::encode(hash),
+        }
     }
 
     /// Its kind; none for chains whose addresses are not known here.
@@ -119,6 +129,14 @@ mod tests {
         for network in [Network::Bitcoin, Network::Testnet, Network::Signet, Network::Regtest] {
             assert_eq!(ChainId::bitcoin(network).unwrap().kind(), Some(ChainKind::Bitcoin(network)));
         }
+    }
+
+    #[test]
+    fn a_hash_is_printed_as_its_chain_prints_it() {
+        let hash = B256::repeat_byte(0xab);
+        assert_eq!(ChainId::evm(1).hash(hash), format!("0x{}", "ab".repeat(32)));
+        assert_eq!(ChainId::tron(728_126_428).hash(hash), "ab".repeat(32));
+        assert_eq!(ChainId::bitcoin(Network::Bitcoin).unwrap().hash(hash), "ab".repeat(32));
     }
 
     #[test]

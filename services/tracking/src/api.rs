@@ -98,9 +98,9 @@ impl TrackingService for Api {
     async fn list_chains(&self, _: Request<ListChainsRequest>) -> Result<Response<ListChainsResponse>, Status> {
         let chains = db::chain::list(self.voice.log.pool()).await.map_err(unavailable)?;
         let chains = chains.into_iter().map(|status| ChainStatus {
+            head_hash: status.chain.hash(status.at.hash),
             chain: status.chain.to_string(),
             head_number: status.at.number,
-            head_hash: status.at.hash.to_string(),
             node_head_number: status.node_number,
             last_block_at: Some(timestamp(status.handled_at)),
         });

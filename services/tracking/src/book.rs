@@ -68,14 +68,15 @@ struct Before<'a> {
 
 impl Look for Before<'_> {
     fn facts(&self, account: &Account) -> Option<AccountFacts> {
-        self.asked.facts.get(&account.evm_address()?).copied()
+        self.asked.facts.get(&account.bytes()?).copied()
     }
 
     /// What lay there before the block, and what the block itself moved before the transfer.
     fn opening(&self, account: &Account, asset: &Asset) -> Option<Opening> {
-        let (account, token) = (account.evm_address()?, asset.contract());
+        let (account, token) = (account.bytes()?, asset.contract());
         let before = *self.asked.balances.get(&BalanceAt { account, token, block: self.block.parent })?;
-        let earlier = self.block.transfers.iter().take(self.position as usize).filter(|earlier| earlier.token == token);
+        let earlier =
+            self.block.transfers().iter().take(self.position as usize).filter(|earlier| earlier.token == token);
         let balance = before.map(|before| {
             earlier.fold(before, |balance, earlier| match (earlier.from == account, earlier.to == account) {
                 (true, _) => balance.saturating_sub(earlier.amount),
@@ -103,8 +104,8 @@ impl Book {
     pub(crate) fn put(&mut self, watched: Watched) {
         let id = watched.terms().watch;
         self.remove(id);
-        let followed: Vec<Address> = watched.followed().filter_map(Account::evm_address).collect();
-        let counted: Vec<Address> = watched.counted().filter_map(Account::evm_address).collect();
+        let followed: Vec<Address> = watched.followed().filter_map(Account::bytes).collect();
+        let counted: Vec<Address> = watched.counted().filter_map(Account::bytes).collect();
         if watched.unopened().next().is_some() {
             self.unopened.insert(id);
         }
@@ -151,7 +152,7 @@ impl Book {
         for block in blocks {
             let mut reached = HashSet::new();
             let mut counting = HashSet::new();
-            for transfer in block.transfers.iter().filter(|transfer| !transfer.is_fee()) {
+            for transfer in block.transfers().iter().filter(|transfer| !transfer.is_fee()) {
                 let (facts, balance) = self.leads_on(transfer);
                 if facts || reached.contains(&transfer.from) {
                     reached.insert(transfer.to);
@@ -170,8 +171,8 @@ impl Book {
     /// Whether a transfer brings money to an account whose facts, and whose balance, have to be known.
     fn leads_on(&self, transfer: &Transfer) -> (bool, bool) {
         let Some(ids) = self.index.get(&transfer.from) else { return (false, false) };
-        let (from, to) = (self.account(transfer.from), self.account(transfer.to));
-        let (asset, amount) = (self.asset(transfer), Amount::from_u256(transfer.amount));
+        let Some((from, to, asset)) = self.named(transfer) else { return (false, false) };
+        let amount = Amount::from_u256(transfer.amount);
         let mut needed = (false, false);
         for watched in ids.iter().filter_map(|id| self.watches.get(id)) {
             if watched.may_carry(&from, &asset) && !watched.terms().is_dust(&asset, amount) {
@@ -189,13 +190,13 @@ impl Book {
     /// When the chain has to be asked something. The book is then to be thrown away.
     pub(crate) fn take_in(&mut self, block: &Block, now: Moment, asked: &Asked) -> Result<BTreeSet<WatchId>, Needed> {
         let mut touched = self.open_roots(block, asked)?;
-        for (transfer, position) in block.transfers.iter().zip(0u32..) {
+        for (transfer, position) in block.transfers().iter().zip(0u32..) {
             let (payers, payees) = (self.index.get(&transfer.from), self.payees.get(&transfer.to));
             if payers.is_none() && payees.is_none() {
                 continue;
             }
             let ids: BTreeSet<WatchId> = payers.into_iter().chain(payees).flatten().copied().collect();
-            let sighting = self.sighting(block, transfer, position, now);
+            let Some(sighting) = self.sighting(block, transfer, position, now) else { continue };
             for id in ids {
                 let Some(watched) = self.watches.get_mut(&id) else { continue };
                 let look = Before { block, position, asked };
@@ -256,38 +257,38 @@ impl Book {
         self.payees.entry(account).or_default().insert(id);
     }
 
-    fn account(&self, address: Address) -> Account {
-        Account::evm(self.chain.clone(), address)
+    /// The payer, the payee and the asset of a transfer, as the chain spells them.
+    fn named(&self, transfer: &Transfer) -> Option<(Account, Account, Asset)> {
+        let account = |bytes| Account::of_bytes(self.chain.clone(), bytes);
+        let asset = match transfer.token {
+            None => Asset::coin(self.chain.clone()),
+            Some(contract) => Asset::token(self.chain.clone(), contract),
+        };
+        Some((account(transfer.from)?, account(transfer.to)?, asset?))
     }
 
-    fn asset(&self, transfer: &Transfer) -> Asset {
-        match transfer.token {
-            None => Asset::evm_native(self.chain.clone()),
-            Some(contract) => Asset::erc20(self.chain.clone(), contract),
-        }
-    }
-
-    fn sighting(&self, block: &Block, transfer: &Transfer, position: u32, now: Moment) -> Sighting {
-        Sighting {
+    fn sighting(&self, block: &Block, transfer: &Transfer, position: u32, now: Moment) -> Option<Sighting> {
+        let (from, to, asset) = self.named(transfer)?;
+        Some(Sighting {
             transfer: TransferId {
                 chain: self.chain.clone(),
-                transaction: transfer.transaction.to_string(),
+                transaction: self.chain.hash(transfer.transaction),
                 index: transfer.index.clone(),
             },
-            from: self.account(transfer.from),
-            to: self.account(transfer.to),
-            asset: self.asset(transfer),
+            from,
+            to,
+            asset,
             amount: Amount::from_u256(transfer.amount),
             place: Place { block: block.at.number, position },
-            block_hash: block.at.hash.to_string(),
+            block_hash: self.chain.hash(block.at.hash),
             seen_at: now,
-        }
+        })
     }
 }
 
 /// Where it stands what lies at a watch's root before a block, as far as that has to be known.
 fn at_root(watched: &Watched, block: &Block) -> Vec<(Asset, BalanceAt)> {
-    let Some(account) = watched.terms().root.account.evm_address() else { return Vec::new() };
+    let Some(account) = watched.terms().root.account.bytes() else { return Vec::new() };
     let at = |asset: &Asset| (asset.clone(), BalanceAt { account, token: asset.contract(), block: block.parent });
     watched.unopened().map(at).collect()
 }
@@ -311,7 +312,7 @@ mod tests {
 
     use super::*;
     use crate::scene;
-    use crate::source::BlockRef;
+    use crate::source::{BlockRef, Body};
 
     fn address(n: u8) -> Address {
         scene::account(n).evm_address().unwrap()
@@ -329,7 +330,8 @@ mod tests {
         Block {
             at: BlockRef { number, hash: B256::with_last_byte(number.try_into().unwrap()) },
             parent: B256::ZERO,
-            transfers: transfers.collect(),
+            time: Moment::UNIX_EPOCH,
+            body: Body::Transfers(transfers.collect()),
         }
     }
 

@@ -37,13 +37,18 @@ pub struct KeysConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainConfig {
-    /// CAIP-2, such as `eip155:1`.
+    /// CAIP-2, such as `eip155:1`, `tron:728126428` or `bip122:000000000019d6689c085ae165831e93`.
     pub id: String,
     /// The nodes that are asked, in order of preference.
     pub nodes: Vec<NodeConfig>,
     /// Blocks on top of a transfer after which it counts as confirmed.
     #[serde(default = "confirmations")]
     pub confirmations: u64,
+    /// Blocks on top of a transfer after which it counts as final, where the chain itself has no word for it, such as 5 on
+    /// Bitcoin, which wallets call six confirmations; without it nothing is final there. Not looked at where the chain says
+    /// what is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_after: Option<u64>,
     /// Blocks that may leave the chain; more stop the reading until a person has looked.
     #[serde(default = "max_reorg_depth")]
     pub max_reorg_depth: u64,
@@ -56,7 +61,7 @@ pub struct ChainConfig {
 }
 
 /// One node of a chain. Its addresses may hold access keys: they are not shown.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// JSON-RPC over HTTP.
@@ -65,6 +70,12 @@ pub struct NodeConfig {
     /// JSON-RPC over WebSocket, for new heads; without it they are polled for.
     #[serde(default, serialize_with = "hidden_option", skip_serializing_if = "Option::is_none")]
     pub ws: Option<String>,
+    /// Whom the node knows the caller as, where it asks for a name and a password; they may stand in the address as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A file that holds the password and nothing else, such as a node's cookie without its user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// `[service.questions]`
@@ -138,14 +149,23 @@ impl Section for Config {
         }
         for (place, chain) in self.chains.iter().enumerate() {
             let at = format!("{at}.chains[{place}]");
-            if chain.id.parse::<ChainId>().ok().and_then(|id| id.evm_number()).is_none() {
-                faults.push(Fault::new(format!("{at}.id"), "must be an EVM chain in CAIP-2 form, such as eip155:1"));
+            if chain.id.parse::<ChainId>().ok().and_then(|id| id.kind()).is_none() {
+                faults.push(Fault::new(format!("{at}.id"), "must be a chain of eip155, tron or bip122 in CAIP-2 form"));
             }
             if self.chains[..place].iter().any(|other| other.id == chain.id) {
                 faults.push(Fault::new(format!("{at}.id"), "is named twice"));
             }
             if chain.nodes.is_empty() {
                 faults.push(Fault::new(format!("{at}.nodes"), "needs at least one node"));
+            }
+            for (place, node) in chain.nodes.iter().enumerate() {
+                let at = format!("{at}.nodes[{place}]");
+                faults.extend(
+                    node.password_file.as_ref().and_then(|file| Fault::unreadable(format!("{at}.password_file"), file)),
+                );
+                if node.user.is_some() != node.password_file.is_some() {
+                    faults.push(Fault::new(at, "needs both user and password_file, or neither"));
+                }
             }
             for (key, zero) in [("max_reorg_depth", chain.max_reorg_depth == 0), ("poll_ms", chain.poll_ms == 0)] {
                 if zero {

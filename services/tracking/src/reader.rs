@@ -231,7 +231,8 @@ impl Reader {
             self.version = self.voice.say(tx, &self.chain, &found, Vec::new(), now).await?;
         }
         let confirmed = blocks.last().and_then(|head| head.number.checked_sub(self.config.confirmations));
-        let finalised = db::trail::finalise(tx, &self.chain, confirmed, self.finalized).await?;
+        let finalized = self.finalized.or_else(|| blocks.last()?.number.checked_sub(self.config.final_after?));
+        let finalised = db::trail::finalise(tx, &self.chain, confirmed, finalized).await?;
         if finalised.is_empty() {
             return Ok(Vec::new());
         }

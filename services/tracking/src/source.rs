@@ -1,14 +1,29 @@
 //! What a chain is to this service: blocks of transfers, in their order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
+use anyhow::bail;
 use async_trait::async_trait;
-use haetae_core::TransferIndex;
+use haetae_core::{ChainId, ChainKind, Moment, TransferIndex};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::ChainConfig;
+use crate::evm::{Evm, Nodes};
 use crate::knowledge::AccountFacts;
+
+/// The source of a chain, by what kind of chain it is.
+///
+/// # Errors
+/// When its nodes cannot be called at all, or chains of its kind are not read.
+pub(crate) fn open(chain: &ChainId, config: &ChainConfig) -> anyhow::Result<Arc<dyn ChainSource>> {
+    match chain.kind() {
+        Some(ChainKind::Evm(_)) => Ok(Arc::new(Evm::new(Nodes::new(&config.nodes)?))),
+        Some(ChainKind::Tron | ChainKind::Bitcoin(_)) | None => bail!("chains such as {chain} are not read"),
+    }
+}
 
 /// A block's place and name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +32,30 @@ pub(crate) struct BlockRef {
     pub(crate) hash: B256,
 }
 
-/// A block and the transfers in it that took effect, and what each transaction cost, in the order of the chain: gas is
-/// bought before anything else happens.
+/// A block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) at: BlockRef,
     pub(crate) parent: B256,
-    pub(crate) transfers: Vec<Transfer>,
+    /// As its maker says; chains allow some seconds or hours of error.
+    pub(crate) time: Moment,
+    pub(crate) body: Body,
+}
+
+/// What a block does, by how its chain keeps money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// In accounts: the transfers that took effect, and what each transaction cost, in the order of the chain: gas is
+    /// bought before anything else happens.
+    Transfers(Vec<Transfer>),
+}
+
+impl Block {
+    /// Transfers between accounts, in the order of the chain.
+    pub(crate) fn transfers(&self) -> &[Transfer] {
+        let Body::Transfers(transfers) = &self.body;
+        transfers
+    }
 }
 
 /// Value that moved. None of nothing, and none to oneself but a transaction's cost: its sender is named twice.

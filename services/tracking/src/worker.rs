@@ -26,9 +26,9 @@ use crate::answers::Answers;
 use crate::api::{Api, own};
 use crate::config::{ChainConfig, Config};
 use crate::db::MIGRATOR;
-use crate::evm::{Evm, Nodes};
 use crate::intake::Intake;
 use crate::reader::Reader;
+use crate::source;
 use crate::timers;
 use crate::voice::Voice;
 
@@ -117,7 +117,7 @@ impl Tracking {
     pub async fn run(self, cancel: CancellationToken) -> anyhow::Result<()> {
         let mut tasks = JoinSet::new();
         for (chain, config) in self.chains {
-            let source = Arc::new(Evm::new(Nodes::new(&config.nodes)?));
+            let source = source::open(&chain, &config)?;
             let reader = Reader::new(chain, config, source, Arc::clone(&self.voice));
             tasks.spawn(reader.run(cancel.clone()));
         }

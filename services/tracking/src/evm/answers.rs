@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use alloy::primitives::{Address, B256, Bytes, U64, U256, b256};
 use anyhow::{Context, ensure};
-use haetae_core::TransferIndex;
+use haetae_core::{Moment, TransferIndex};
 use serde::Deserialize;
 
-use crate::source::{Block, BlockRef, Transfer};
+use crate::source::{Block, BlockRef, Body, Transfer};
 
 /// `Transfer(address,address,uint256)` (ERC-20).
 const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
@@ -19,6 +19,8 @@ pub(super) struct Header {
     number: U64,
     pub(super) hash: B256,
     parent_hash: B256,
+    /// Seconds since 1970.
+    timestamp: U64,
 }
 
 impl Header {
@@ -89,7 +91,8 @@ impl FullBlock {
         transfers.retain(|transfer: &Transfer| {
             !transfer.amount.is_zero() && (transfer.from != transfer.to || transfer.is_fee())
         });
-        Ok(Block { at, parent: self.header.parent_hash, transfers })
+        let time = Moment::from_unix_timestamp(self.header.timestamp.to()).context("a block of no possible time")?;
+        Ok(Block { at, parent: self.header.parent_hash, time, body: Body::Transfers(transfers) })
     }
 }
 
@@ -180,10 +183,10 @@ mod tests {
     }
 
     fn block(transactions: Vec<Value>, receipts: Vec<Value>) -> anyhow::Result<Vec<Transfer>> {
-        let block = json!({"number": "0x7", "hash": HASH, "parentHash": HASH, "transactions": transactions});
+        let block = json!({"number": "0x7", "hash": HASH, "parentHash": HASH, "timestamp": "0x65", "transactions": transactions});
         let block: FullBlock = serde_json::from_value(block)?;
         let receipts: Vec<Receipt> = receipts.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?;
-        Ok(block.with(&receipts)?.transfers)
+        Ok(block.with(&receipts)?.transfers().to_vec())
     }
 
     #[test]

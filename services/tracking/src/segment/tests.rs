@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
 use async_trait::async_trait;
+use haetae_core::Moment;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::knowledge::AccountFacts;
-use crate::source::BalanceAt;
+use crate::source::{BalanceAt, Body};
 
 /// A node with every block it ever had; `main` is its chain, by number from 0.
 struct Node {
@@ -35,7 +36,8 @@ impl Node {
         for number in first..=tip {
             let at = BlockRef { number, hash: hash(branch, number) };
             let parent = self.main.last().copied().unwrap_or_default();
-            self.blocks.insert(at.hash, Block { at, parent, transfers: Vec::new() });
+            let block = Block { at, parent, time: Moment::UNIX_EPOCH, body: Body::Transfers(Vec::new()) };
+            self.blocks.insert(at.hash, block);
             self.main.push(at.hash);
         }
     }

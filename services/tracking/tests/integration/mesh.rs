@@ -165,8 +165,13 @@ impl Mesh {
             keys: KeysConfig { arrive: file("arrive.pem", &arrive), confirm: file("confirm.pem", &confirm) },
             chains: vec![ChainConfig {
                 id: Chain::id().to_string(),
-                nodes: vec![NodeConfig { http: chain.anvil.http_url(), ws: Some(chain.anvil.ws_url()) }],
+                nodes: vec![NodeConfig {
+                    http: chain.anvil.http_url(),
+                    ws: Some(chain.anvil.ws_url()),
+                    ..NodeConfig::default()
+                }],
                 confirmations: 2,
+                final_after: None,
                 max_reorg_depth: 64,
                 block_time_ms: 1_000,
                 poll_ms: 250,
