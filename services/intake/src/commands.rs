@@ -112,6 +112,9 @@ impl Intake {
         now: Moment,
     ) -> Result<Request, Fault> {
         let Submission { id, unit, person, roles, by, content } = submission;
+        if matches!(content.kind, Some(v1::request_content::Kind::Resume(_))) {
+            db::updates::lock_several(tx).await?;
+        }
         db::updates::lock_unit(tx, unit).await?;
         let law = Law { rules: &self.rules, agency: &unit.agency, now };
         let mut v = Violations::new();
@@ -166,9 +169,11 @@ impl Intake {
         said: Said<'_>,
         now: Moment,
     ) -> Result<Request, Fault> {
+        if matches!(command, Command::Approve(_)) && db::is_resume(tx, id).await? {
+            db::updates::lock_several(tx).await?;
+        }
         db::updates::lock_unit(tx, unit).await?;
-        let request = db::request_for_update(tx, id).await?;
-        let mut request = request.filter(|request| Unit::of(&request.case) == *unit).ok_or(Reason::NotFound)?;
+        let mut request = db::own_for_update(tx, unit, id).await?.ok_or(Reason::NotFound)?;
         let events = approval::decide(&request.life, command, now)?;
         said.why.clone_into(&mut request.reason);
         self.carry_out(tx, &mut request, &events, said.by, now).await?;
@@ -339,8 +344,7 @@ impl Intake {
         watch: WatchId,
     ) -> Result<Option<WatchInForce>, Fault> {
         let Some(id) = db::request_of_watch(tx, watch).await? else { return Ok(None) };
-        let request = db::request_for_update(tx, id).await?.filter(|request| Unit::of(&request.case) == *unit);
-        let Some(request) = request else { return Ok(None) };
+        let Some(request) = db::own_for_update(tx, unit, id).await? else { return Ok(None) };
         let (Asked::Watch(Watch { root, stolen, .. }), Some(until)) = (request.proposal.asked, request.watch_until)
         else {
             return Ok(None);
@@ -356,8 +360,7 @@ impl Intake {
     }
 
     async fn frozen(&self, tx: &mut PgConnection, unit: &Unit, id: RequestId) -> Result<Option<Frozen>, Fault> {
-        let request = db::request_for_update(tx, id).await?.filter(|request| Unit::of(&request.case) == *unit);
-        let Some(request) = request else { return Ok(None) };
+        let Some(request) = db::own_for_update(tx, unit, id).await? else { return Ok(None) };
         let envelopes = db::outcome::lines_of(tx, id).await?;
         let lines = envelopes.iter().map(|envelope| signed::open_authorisation(envelope, &self.keyring));
         let legs = db::outcome::legs_of(tx, id).await?;

@@ -137,6 +137,17 @@ pub(crate) async fn request_for_update(tx: &mut PgConnection, id: RequestId) -> 
     row.map(Row::read).transpose()
 }
 
+/// The same, of the unit. Another unit's is not touched: its row is for those who hold that unit's.
+pub(crate) async fn own_for_update(tx: &mut PgConnection, unit: &Unit, id: RequestId) -> Result<Option<Request>> {
+    let own = sqlx::query("select from request where id = $1 and agency = $2 and unit = $3 for update")
+        .bind(id.0)
+        .bind(unit.agency.as_str())
+        .bind(unit.unit.as_str())
+        .execute(&mut *tx)
+        .await?;
+    if own.rows_affected() == 0 { Ok(None) } else { request_for_update(tx, id).await }
+}
+
 /// A request that the unit may see.
 pub(crate) async fn request_of_unit(pool: &PgPool, unit: &Unit, id: RequestId) -> Result<Option<Request>> {
     let row: Option<Row> = sqlx::query_as(requests!(" where r.id = $1 and agency = $2 and unit = $3"))
@@ -159,6 +170,13 @@ pub(crate) async fn unit_of(tx: &mut PgConnection, id: RequestId) -> Result<Opti
         })
     })
     .transpose()
+}
+
+/// Whether a request asks for dispatch to go on, which closes halts of other units too.
+pub(crate) async fn is_resume(tx: &mut PgConnection, id: RequestId) -> Result<bool> {
+    let resume: Option<bool> =
+        sqlx::query_scalar("select kind = 'resume' from request where id = $1").bind(id.0).fetch_optional(tx).await?;
+    Ok(resume.unwrap_or(false))
 }
 
 /// The request that started a watch.

@@ -147,8 +147,7 @@ impl Tracking {
         let order = exchange::Order::decode(envelope(bytes)?.payload.as_slice())?;
         let authorisation = envelope(order.authorisation.as_slice())?;
         let authorisation = exchange::Authorisation::decode(authorisation.payload.as_slice())?;
-        let Some((id, unit)) = of_request(tx, &authorisation.request_id).await? else { return Ok(()) };
-        db::updates::lock_unit(tx, &unit).await?;
+        let Some((id, _)) = of_request(tx, &authorisation.request_id).await? else { return Ok(()) };
         let request = db::request_for_update(tx, id).await?;
         if request.is_some_and(|request| matches!(request.proposal.asked, Asked::ConfirmAddress(_))) {
             self.0.advance(tx, id, Command::TakeEffect, time).await?;
@@ -180,8 +179,7 @@ impl Tracking {
         concluded: &tracking::AddressConcluded,
         time: Moment,
     ) -> Result<(), HandleError> {
-        let Some((id, unit)) = of_request(tx, &concluded.request_id).await? else { return Ok(()) };
-        db::updates::lock_unit(tx, &unit).await?;
+        let Some((id, _)) = of_request(tx, &concluded.request_id).await? else { return Ok(()) };
         let conclusive = matches!(concluded.conclusion(), tracking::Conclusion::Held | tracking::Conclusion::NotHeld);
         db::outcome::put_concluded(tx, id, conclusive).await?;
         self.close_when_answered(tx, id, time).await
@@ -228,8 +226,7 @@ impl Handler for Freeze {
             }
             "authority-ended" => {
                 let ended = freeze::AuthorityEnded::decode(bytes)?;
-                let Some((id, unit)) = of_request(tx, &ended.request_id).await? else { return Ok(()) };
-                db::updates::lock_unit(tx, &unit).await?;
+                let Some((id, _)) = of_request(tx, &ended.request_id).await? else { return Ok(()) };
                 self.released(tx, id, true, time).await
             }
             _ => Ok(()),
@@ -325,8 +322,8 @@ impl Connector {
     ) -> Result<(), HandleError> {
         let Ok(leg) = overdue.leg_id.parse::<LegId>() else { return Ok(()) };
         let Some(id) = db::outcome::request_of_leg(tx, leg).await? else { return Ok(()) };
-        let Some(unit) = db::unit_of(tx, id).await? else { return Ok(()) };
         if overdue.exchange == self.exchange.as_str() {
+            let Some((id, unit)) = held(tx, id).await? else { return Ok(()) };
             self.intake.tell(tx, id, &unit, Update::Overdue(overdue), time).await?;
             db::outcome::failed(tx, self.exchange.as_str(), time).await?;
         }
@@ -341,12 +338,20 @@ fn envelope(bytes: &[u8]) -> Result<exchange::Envelope, prost::DecodeError> {
 async fn of_watch(tx: &mut PgConnection, watch: &str) -> Result<Option<(RequestId, Unit)>, Fault> {
     let Ok(watch) = watch.parse::<WatchId>() else { return Ok(None) };
     match db::request_of_watch(tx, watch).await? {
-        Some(id) => Ok(db::unit_of(tx, id).await?.map(|unit| (id, unit))),
+        Some(id) => held(tx, id).await,
         None => Ok(None),
     }
 }
 
 async fn of_request(tx: &mut PgConnection, request: &str) -> Result<Option<(RequestId, Unit)>, Fault> {
     let Ok(id) = request.parse::<RequestId>() else { return Ok(None) };
-    Ok(db::unit_of(tx, id).await?.map(|unit| (id, unit)))
+    held(tx, id).await
+}
+
+/// A request with its unit, whose row is held from here on: before anything of the request's, as commands do.
+pub(crate) async fn held(tx: &mut PgConnection, id: RequestId) -> Result<Option<(RequestId, Unit)>, Fault> {
+    let Some(unit) = db::unit_of(tx, id).await? else { return Ok(None) };
+    db::updates::lock_several(tx).await?;
+    db::updates::lock_unit(tx, &unit).await?;
+    Ok(Some((id, unit)))
 }

@@ -3,6 +3,7 @@
 mod ahead;
 mod followed;
 mod granted;
+mod in_line;
 mod lives;
 mod operated;
 mod read;

@@ -8,6 +8,14 @@ use super::{Result, Unit};
 /// Postgres channel that says, at commit, that there is something new for those who follow updates.
 pub(crate) const UPDATED: &str = "haetae_intake_updated";
 
+/// Holds the right to take more than one unit's row, until the transaction ends. Taken before any of them: a follower's
+/// batch and a resume that closes other units' halts take them in the order of what happened, and two of those at once
+/// would block one another crosswise. Whoever does not hold this takes one unit's row and no other.
+pub(crate) async fn lock_several(tx: &mut PgConnection) -> Result<()> {
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('haetae_intake_several_units', 0))").execute(tx).await?;
+    Ok(())
+}
+
 /// Holds the unit's row until the transaction ends. Taken before any request's row, so that commands, timers and
 /// followers of one unit queue here instead of blocking one another crosswise.
 pub(crate) async fn lock_unit(tx: &mut PgConnection, unit: &Unit) -> Result<()> {
