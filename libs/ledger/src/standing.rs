@@ -12,6 +12,8 @@ use crate::sql::uint;
 pub struct LogStanding {
     /// Sealed entries.
     pub size: u64,
+    /// Of these, those up to the newest that is old enough: a follower that goes on has passed them.
+    pub aged_size: u64,
     /// When the newest of them was decided.
     pub newest_at: Option<OffsetDateTime>,
     /// When the oldest entry was decided that is not sealed yet.
@@ -43,20 +45,24 @@ struct Row {
 }
 
 impl Log {
-    /// How the log stands.
+    /// How the log stands. Entries are old enough that were decided at `aged` or before.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn standing(&self) -> Result<LogStanding, sqlx::Error> {
-        let (size, newest_at, oldest_unsealed_at): (i64, _, _) = sqlx::query_as(
-            "select size, (select time from ledger.entry where position = size - 1),
+    pub async fn standing(&self, aged: OffsetDateTime) -> Result<LogStanding, sqlx::Error> {
+        let (size, aged_size, newest_at, oldest_unsealed_at): (i64, Option<i64>, _, _) = sqlx::query_as(
+            "select size,
+                    (select position + 1 from ledger.entry
+                     where position < size and time <= $1 order by position desc limit 1),
+                    (select time from ledger.entry where position = size - 1),
                     (select time from ledger.entry where position is null order by id limit 1)
              from ledger.log_head",
         )
+        .bind(aged)
         .fetch_one(self.pool())
         .await?;
-        Ok(LogStanding { size: uint(size), newest_at, oldest_unsealed_at })
+        Ok(LogStanding { size: uint(size), aged_size: uint(aged_size.unwrap_or(0)), newest_at, oldest_unsealed_at })
     }
 }
 

@@ -1,9 +1,9 @@
 //! How a service stands, for intake to tell operators.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use haetae_core::Reason;
+use haetae_core::{Moment, Reason};
 use haetae_ledger::{
     FollowerStanding, Log, followers,
     parked::{self, Parked},
@@ -24,6 +24,9 @@ use crate::{operations::parked_id, refuse};
 
 /// Subjects listed at most.
 const MOST_PARKED: u32 = 1_000;
+
+/// What a follower that goes on has passed: entries that are older than this.
+const AGED: Duration = Duration::from_secs(60);
 
 /// The longest text of an error that is passed on, in characters.
 const ERROR: usize = 500;
@@ -68,7 +71,7 @@ impl StatusApi {
     pub async fn status(&self) -> Result<ServiceStatus, sqlx::Error> {
         let pool = self.log.pool();
         let (standing, replicas, followers, obstacles, own) = tokio::try_join!(
-            self.log.standing(),
+            self.log.standing(Moment::now_utc() - AGED),
             replica::list(pool),
             followers(pool),
             replica::obstacles(pool),
@@ -87,6 +90,7 @@ impl StatusApi {
                 size: standing.size,
                 newest_at: standing.newest_at.map(timestamp),
                 oldest_unsealed_at: standing.oldest_unsealed_at.map(timestamp),
+                aged_size: standing.aged_size,
             }),
             followers: followers.collect(),
             chains: own.chains,
@@ -147,6 +151,7 @@ fn tell_follower(follower: FollowerStanding, obstacles: Vec<&(String, replica::O
         next_position: follower.next_position,
         moved_at: Some(timestamp(follower.moved_at)),
         behind: None,
+        late: None,
         parked: follower.parked,
         obstacles: obstacles.into_iter().map(tell).collect(),
     }

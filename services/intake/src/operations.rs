@@ -23,7 +23,8 @@ const LOST: Duration = Duration::seconds(15);
 const UNSEALED: Duration = Duration::seconds(30);
 /// What is unavailable for this long does not come back by itself.
 const UNAVAILABLE: Duration = Duration::minutes(5);
-/// A cursor that stands for this long while its log grows is stuck.
+/// A cursor that stands for this long before entries that are as old, while a replica is there to move it, is stuck. One
+/// that is shown only a part of a log stores what it passed every ten seconds.
 const STUCK: Duration = Duration::seconds(60);
 /// Blocks behind the node: catching up, or falling behind.
 const BLOCKS: u64 = 20;
@@ -53,10 +54,18 @@ pub(crate) struct Finding {
 
 /// Fills in how far each follower is behind the log that it follows, where that log's service has answered.
 pub(crate) fn measure(services: &mut [ServiceReport]) {
-    let size = |report: &ServiceReport| Some((report.service.clone(), report.status.as_ref()?.log.as_ref()?.size));
-    let sizes: BTreeMap<String, u64> = services.iter().filter_map(size).collect();
+    let sizes = |report: &ServiceReport| {
+        let log = report.status.as_ref()?.log.as_ref()?;
+        Some((report.service.clone(), (log.size, log.aged_size)))
+    };
+    let sizes: BTreeMap<String, (u64, u64)> = services.iter().filter_map(sizes).collect();
     for follower in services.iter_mut().filter_map(|report| report.status.as_mut()).flat_map(|s| &mut s.followers) {
-        follower.behind = sizes.get(&follower.follows).map(|size| size.saturating_sub(follower.next_position));
+        let left = |size: u64| size.saturating_sub(follower.next_position);
+        let (behind, late) = match sizes.get(&follower.follows) {
+            Some((size, aged)) => (Some(left(*size)), Some(left(*aged))),
+            None => (None, None),
+        };
+        (follower.behind, follower.late) = (behind, late);
     }
 }
 
@@ -109,8 +118,9 @@ impl Found<'_> {
         if let Some(log) = &status.log {
             self.log(log);
         }
+        let there = status.replicas.iter().map(|replica| self.age(replica.started_at.as_ref())).max();
         for follower in &status.followers {
-            self.follower(follower);
+            self.follower(follower, there.unwrap_or_default());
         }
         for chain in &status.chains {
             self.chain(chain);
@@ -150,7 +160,8 @@ impl Found<'_> {
         }
     }
 
-    fn follower(&mut self, follower: &FollowerStatus) {
+    /// `there` is how long some replica has been there that could have moved it.
+    fn follower(&mut self, follower: &FollowerStatus, there: Duration) {
         let part = || format!("follower/{}", follower.name);
         for obstacle in &follower.obstacles {
             let (since, what) = (self.age(obstacle.since.as_ref()), &obstacle.what);
@@ -172,11 +183,11 @@ impl Found<'_> {
                 self.watch(part(), what, "It tries again by itself and catches up.");
             }
         }
-        let (behind, stands) = (follower.behind.unwrap_or_default(), self.age(follower.moved_at.as_ref()));
-        if behind > 0 && stands > STUCK && follower.obstacles.is_empty() {
+        let (late, stands) = (follower.late.unwrap_or_default(), self.age(follower.moved_at.as_ref()).min(there));
+        if late > 0 && stands > STUCK && follower.obstacles.is_empty() {
             self.person(
                 part(),
-                format!("{behind} entries behind and not moved for {} s", stands.whole_seconds()),
+                format!("{late} entries late and not moved for {} s", stands.whole_seconds()),
                 "Drain the replicas of the service one by one; if it stays, their logs say what is tried.",
             );
         }
@@ -281,7 +292,8 @@ mod tests {
     }
 
     fn with_follower(follower: FollowerStatus) -> ServiceStatus {
-        ServiceStatus { followers: vec![follower], ..ServiceStatus::default() }
+        let replica = Replica { started_at: ago(86_400), seen_at: ago(1), ..Replica::default() };
+        ServiceStatus { replicas: vec![replica], followers: vec![follower], ..ServiceStatus::default() }
     }
 
     #[test]
@@ -313,13 +325,27 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_stands_is_stuck_only_where_its_log_has_grown() {
-        let stands = |behind| findings(with_follower(FollowerStatus { behind, ..follower() }));
-        assert_eq!(stands(Some(0)), []);
-        assert_eq!(stands(None), [], "nothing is said of a log whose size is not known");
-        assert_eq!(stands(Some(1)), [(Severity::Person, "follower/f".to_owned())]);
-        let moves = FollowerStatus { behind: Some(1_000), moved_at: ago(1), ..follower() };
+    fn a_cursor_that_stands_is_stuck_only_before_entries_that_are_old() {
+        let stands = |behind, late| findings(with_follower(FollowerStatus { behind, late, ..follower() }));
+        assert_eq!(stands(Some(0), Some(0)), []);
+        assert_eq!(stands(None, None), [], "nothing is said of a log whose size is not known");
+        assert_eq!(stands(Some(7), Some(0)), [], "after an hour of silence, the first entry is not late at once");
+        assert_eq!(stands(Some(7), Some(1)), [(Severity::Person, "follower/f".to_owned())]);
+        let moves = FollowerStatus { late: Some(1_000), moved_at: ago(1), ..follower() };
         assert_eq!(findings(with_follower(moves)), [], "one that moves catches up");
+    }
+
+    #[test]
+    fn a_service_that_has_just_started_is_given_the_time_to_catch_up() {
+        let late = FollowerStatus { late: Some(7), ..follower() };
+        let started = |seconds: &[i64]| {
+            let replica = |at: &i64| Replica { started_at: ago(*at), seen_at: ago(1), ..Replica::default() };
+            let replicas = seconds.iter().map(replica).collect();
+            findings(ServiceStatus { replicas, followers: vec![late.clone()], ..ServiceStatus::default() }).len()
+        };
+        assert_eq!(started(&[5]), 0, "nobody was there to move it");
+        assert_eq!(started(&[5, 600]), 1, "the other replica was");
+        assert_eq!(started(&[]), 0);
     }
 
     #[test]
@@ -367,7 +393,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_log_is_counted_from_its_size() {
-        let log = |size| Some(LogStatus { size, ..LogStatus::default() });
+        let log = |size| Some(LogStatus { size, aged_size: size - 1, ..LogStatus::default() });
         let followers = |follows: &str, next_position| {
             vec![FollowerStatus { follows: follows.into(), next_position, ..FollowerStatus::default() }]
         };
@@ -376,8 +402,11 @@ mod tests {
             report("freeze", ServiceStatus { log: log(5), followers: followers("tracking", 7), ..Default::default() }),
         ];
         measure(&mut services);
-        let behind = |place: usize| services[place].status.as_ref().unwrap().followers[0].behind;
-        assert_eq!((behind(0), behind(1)), (None, Some(3)));
+        let left = |place: usize| {
+            let follower = &services[place].status.as_ref().unwrap().followers[0];
+            (follower.behind, follower.late)
+        };
+        assert_eq!((left(0), left(1)), ((None, None), (Some(3), Some(2))));
     }
 
     #[test]

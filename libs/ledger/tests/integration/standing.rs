@@ -5,7 +5,7 @@ use haetae_ledger::{
     replica::{self, Obstacle, Told},
 };
 use haetae_wire::log::v1::Cursor;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use tonic::Status;
 
 use crate::fixture::{House, Record, eventually, fact, run};
@@ -13,8 +13,9 @@ use crate::fixture::{House, Record, eventually, fact, run};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_and_its_followers_are_seen_as_they_stand() {
     let house = House::new().await;
-    let empty = house.log.standing().await.unwrap();
-    assert_eq!((empty.size, empty.newest_at, empty.oldest_unsealed_at), (0, None, None));
+    let now = OffsetDateTime::now_utc();
+    let empty = house.log.standing(now).await.unwrap();
+    assert_eq!((empty.size, empty.aged_size, empty.newest_at, empty.oldest_unsealed_at), (0, 0, None, None));
 
     house.append_many(3).await;
     let _follower = run(house.follower("f", Record("f")));
@@ -27,8 +28,10 @@ async fn a_log_and_its_followers_are_seen_as_they_stand() {
     let mut tx = house.pool().begin().await.unwrap();
     house.log.append(&mut tx, fact("a", "committed past the log")).await.unwrap();
     tx.commit().await.unwrap();
-    let standing = house.log.standing().await.unwrap();
-    assert_eq!(standing.size, 3);
+    let standing = house.log.standing(now - Duration::HOUR).await.unwrap();
+    assert_eq!((standing.size, standing.aged_size), (3, 0), "nothing is an hour old");
+    let later = house.log.standing(now + Duration::HOUR).await.unwrap();
+    assert_eq!(later.aged_size, 3, "in an hour all that is sealed is, and nothing else");
     assert!(standing.oldest_unsealed_at > standing.newest_at);
 }
 
