@@ -328,6 +328,10 @@ pub(crate) enum ExchangeCommand {
 pub(crate) enum LogCommand {
     /// Read every leaf, recompute the root, and compare it with what the log signed.
     Verify {
+        /// Read only so many leaves, the newest, and have each proven against the signed root: for logs that have grown
+        /// large. What is older is not looked at.
+        #[arg(long, value_name = "LEAVES", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        newest: Option<u32>,
         /// A service whose log is checked; all in the profile unless given.
         #[arg(long = "service", value_name = "NAME")]
         services: Vec<String>,

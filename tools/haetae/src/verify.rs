@@ -1,11 +1,11 @@
-//! Whether a log is what it says it is, as an auditor finds out: from its signed checkpoint, all its leaves, and an
-//! earlier checkpoint that he kept. No IO.
+//! Whether a log is what it says it is, as an auditor finds out: from its signed checkpoint, all its leaves or the newest
+//! with a proof for each, and an earlier checkpoint that he kept. No IO.
 
 use haetae_core::Moment;
 use haetae_seal::{
     checkpoint::Checkpoint,
     leaf::Leaf,
-    merkle::{Frontier, Hash, ProofError, verify_consistency},
+    merkle::{Frontier, Hash, ProofError, verify_consistency, verify_inclusion},
 };
 use haetae_wire::log::v1 as log;
 
@@ -30,6 +30,9 @@ pub(crate) enum Fault {
     /// A leaf cannot be hashed.
     #[error("leaf {position} is malformed: {what}")]
     Malformed { position: u64, what: &'static str },
+    /// A leaf is not under the signed root.
+    #[error("leaf {position} is not one of those that the log signed for: {why}")]
+    NotProven { position: u64, why: ProofError },
     /// The leaves are not those that were signed for.
     #[error("the leaves do not lead to the signed root: at least one of {size} was changed")]
     RootMismatch { size: u64 },
@@ -46,7 +49,7 @@ impl Fault {
             Self::RolledBack { .. } => "ROLLED BACK",
             Self::Forked { .. } | Self::NotContinued(_) | Self::MalformedProof => "FORKED",
             Self::Gap { .. } | Self::Malformed { .. } => "INCOMPLETE",
-            Self::RootMismatch { .. } => "TAMPERED",
+            Self::NotProven { .. } | Self::RootMismatch { .. } => "TAMPERED",
         }
     }
 }
@@ -124,6 +127,50 @@ impl<'a> Replay<'a> {
     }
 }
 
+/// The newest leaves under a checkpoint, each proven by itself: what a log holds now can be checked however large it is.
+#[derive(Debug)]
+pub(crate) struct Newest<'a> {
+    signed: &'a Checkpoint,
+    number: u64,
+}
+
+impl<'a> Newest<'a> {
+    /// So many of them, or all where there are fewer.
+    pub(crate) fn of(signed: &'a Checkpoint, number: u64) -> Self {
+        Self { signed, number: number.min(signed.size) }
+    }
+
+    /// The first position; none in an empty log.
+    pub(crate) fn start(&self) -> Option<u64> {
+        (self.number > 0).then(|| self.signed.size - self.number)
+    }
+
+    /// Those of the leaves given that are wanted, once none is missing. Those beyond the checkpoint are left alone.
+    ///
+    /// # Errors
+    /// [`Fault::Gap`].
+    pub(crate) fn complete<'l>(&self, leaves: &'l [log::Leaf]) -> Result<&'l [log::Leaf], Fault> {
+        let mut given = leaves.iter();
+        for expected in self.signed.size - self.number..self.signed.size {
+            let found = given.next().map(|leaf| leaf.position);
+            if found != Some(expected) {
+                return Err(Fault::Gap { expected, found });
+            }
+        }
+        Ok(&leaves[..leaves.len() - given.len()])
+    }
+
+    /// Whether the leaf is under the signed root.
+    ///
+    /// # Errors
+    /// [`Fault::Malformed`], [`Fault::NotProven`].
+    pub(crate) fn proven(&self, leaf: &log::Leaf, proof: &[Hash]) -> Result<(), Fault> {
+        let position = leaf.position;
+        verify_inclusion(&hash(leaf)?, position, self.signed.size, proof, &self.signed.root)
+            .map_err(|why| Fault::NotProven { position, why })
+    }
+}
+
 /// Whether the log proves by itself that `signed` continues `earlier`.
 ///
 /// # Errors
@@ -147,7 +194,7 @@ fn micros(time: &prost_types::Timestamp) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use haetae_seal::merkle::ConsistencyPlan;
+    use haetae_seal::merkle::{ConsistencyPlan, InclusionPlan, NodeId};
 
     use super::*;
 
@@ -171,6 +218,14 @@ mod tests {
             tree.push(hash(leaf).unwrap(), &mut Vec::new());
         }
         Checkpoint { origin: "police.example/intake".into(), size: tree.size(), root: tree.root() }
+    }
+
+    fn nodes(leaves: &[log::Leaf]) -> Vec<(NodeId, Hash)> {
+        let (mut tree, mut nodes) = (Frontier::new(), Vec::new());
+        for leaf in leaves {
+            tree.push(hash(leaf).unwrap(), &mut nodes);
+        }
+        nodes
     }
 
     fn verify(signed: &Checkpoint, earlier: Option<&Checkpoint>, leaves: &[log::Leaf]) -> Result<(), Fault> {
@@ -252,14 +307,32 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_leaves_are_proven_each_by_itself() {
+        for size in 1..12_u64 {
+            let all = leaves(size, "a");
+            let (signed, nodes) = (checkpoint(&all), nodes(&all));
+            let newest = Newest::of(&signed, 3);
+            let from = usize::try_from(newest.start().unwrap()).unwrap();
+            for leaf in newest.complete(&all[from..]).unwrap() {
+                let load = |id| nodes.iter().find(|(node, _)| *node == id).map(|(_, hash)| *hash);
+                let proof = InclusionPlan::new(leaf.position, size).unwrap().assemble(load).unwrap();
+                assert_eq!(newest.proven(leaf, &proof), Ok(()), "{} of {size}", leaf.position);
+                let mut tampered = leaf.clone();
+                tampered.commitment[0] ^= 1;
+                let position = leaf.position;
+                let why = ProofError::RootMismatch;
+                assert_eq!(newest.proven(&tampered, &proof), Err(Fault::NotProven { position, why }));
+            }
+            assert_eq!(newest.complete(&[]), Err(Fault::Gap { expected: newest.start().unwrap(), found: None }));
+        }
+        assert_eq!(Newest::of(&checkpoint(&[]), 3).start(), None);
+    }
+
+    #[test]
     fn the_logs_own_proof_is_checked_too() {
         let all = leaves(7, "a");
         let (earlier, signed) = (checkpoint(&all[..3]), checkpoint(&all));
-        let mut nodes = Vec::new();
-        let mut tree = Frontier::new();
-        for leaf in &all {
-            tree.push(hash(leaf).unwrap(), &mut nodes);
-        }
+        let nodes = nodes(&all);
         let load = |id| nodes.iter().find(|(node, _)| *node == id).map(|(_, hash)| *hash);
         let mut proof = ConsistencyPlan::new(3, 7).unwrap().assemble(load).unwrap();
         assert_eq!(continues(&earlier, &signed, &proof), Ok(()));

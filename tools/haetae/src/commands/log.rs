@@ -8,7 +8,8 @@ use haetae_seal::{
     merkle::Hash,
 };
 use haetae_wire::audit::v1::{
-    GetCheckpointRequest, GetConsistencyProofRequest, ListLeavesRequest, audit_service_client::AuditServiceClient,
+    GetCheckpointRequest, GetConsistencyProofRequest, GetInclusionProofRequest, ListLeavesRequest,
+    audit_service_client::AuditServiceClient,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use crate::{
     profile::AuditedLog,
     show::{Look, NOTHING, Tone, safe},
     table::{Rows, plain},
-    verify::{Fault, Replay, continues},
+    verify::{Fault, Newest, Replay, continues},
 };
 
 /// What the audit service gives at most in one page.
@@ -42,6 +43,8 @@ struct Report {
     note: String,
     checkpoint: Option<Checkpoint>,
     earlier: Option<Checkpoint>,
+    /// Leaves that were read.
+    read: u64,
     outcome: Outcome,
 }
 
@@ -56,13 +59,13 @@ enum Outcome {
 }
 
 pub(super) async fn run(desk: &Desk, command: LogCommand) -> Result<(), Failure> {
-    let LogCommand::Verify { services, from, save } = command;
+    let LogCommand::Verify { newest, services, from, save } = command;
     let logs = desk.profile.logs(&services)?;
     let mut saved = from.as_deref().map(Saved::read).transpose()?.unwrap_or_default();
     let mut reports = Vec::new();
     for log in &logs {
         let earlier = saved.opened(log)?;
-        reports.push(audit(desk, log, earlier).await);
+        reports.push(audit(desk, log, earlier, newest).await);
     }
     desk.out.print(|| Ok(document(&reports)), |look| table(&reports, look))?;
     for report in reports.iter().filter(|report| matches!(report.outcome, Outcome::Verified)) {
@@ -74,23 +77,23 @@ pub(super) async fn run(desk: &Desk, command: LogCommand) -> Result<(), Failure>
     verdict(reports)
 }
 
-async fn audit(desk: &Desk, log: &AuditedLog, earlier: Option<Checkpoint>) -> Report {
+async fn audit(desk: &Desk, log: &AuditedLog, earlier: Option<Checkpoint>, newest: Option<u32>) -> Report {
     let mut report = Report {
         service: log.service.clone(),
         origin: log.verifier.origin().to_owned(),
         note: String::new(),
         checkpoint: None,
         earlier,
+        read: 0,
         outcome: Outcome::Verified,
     };
-    if let Err(outcome) = read(desk, log, &mut report).await {
+    if let Err(outcome) = read(desk, log, newest, &mut report).await {
         report.outcome = outcome;
     }
     report
 }
 
-async fn read(desk: &Desk, log: &AuditedLog, report: &mut Report) -> Result<(), Outcome> {
-    let unread = |status: tonic::Status| Outcome::Unread(status.into());
+async fn read(desk: &Desk, log: &AuditedLog, newest: Option<u32>, report: &mut Report) -> Result<(), Outcome> {
     let mut config = log.peer.clone();
     if let Some(timeout) = desk.common.timeout {
         config.deadline_ms = timeout_ms(timeout);
@@ -101,22 +104,56 @@ async fn read(desk: &Desk, log: &AuditedLog, report: &mut Report) -> Result<(), 
     let signed = Checkpoint::open(&report.note, &log.verifier).map_err(Outcome::NotSigned)?;
     let signed = report.checkpoint.insert(signed);
 
-    let mut replay = Replay::begin(signed, report.earlier.as_ref())?;
-    let bar = desk.out.progress(log.service.clone(), signed.size);
-    while let Some(start_position) = replay.wants() {
-        let page = client.list_leaves(ListLeavesRequest { start_position, limit: PAGE }).await.map_err(unread)?;
-        replay.read(&page.into_inner().leaves)?;
-        bar.set_position(replay.wants().unwrap_or(signed.size));
+    let bar = desk.out.progress(log.service.clone(), newest.map_or(signed.size, u64::from).min(signed.size));
+    match newest {
+        Some(newest) => prove(&mut client, signed, newest, |read| bar.set_position(read)).await?,
+        None => {
+            let mut replay = Replay::begin(signed, report.earlier.as_ref())?;
+            while let Some(start_position) = replay.wants() {
+                let page =
+                    client.list_leaves(ListLeavesRequest { start_position, limit: PAGE }).await.map_err(unread)?;
+                replay.read(&page.into_inner().leaves)?;
+                bar.set_position(replay.wants().unwrap_or(signed.size));
+            }
+            replay.finish()?;
+        }
     }
-    replay.finish()?;
+    report.read = newest.map_or(signed.size, u64::from).min(signed.size);
     bar.finish_and_clear();
 
     if let Some(earlier) = &report.earlier {
+        if earlier.size > signed.size {
+            return Err(Fault::RolledBack { earlier: earlier.size, now: signed.size }.into());
+        }
         let asked = GetConsistencyProofRequest { old_size: earlier.size, new_size: signed.size };
         let proof = client.get_consistency_proof(asked).await.map_err(unread)?.into_inner().proof.unwrap_or_default();
         continues(earlier, signed, &hashes(&proof.hashes)?)?;
     }
     Ok(())
+}
+
+/// Has the newest leaves proven, each by itself, against the signed root.
+async fn prove(
+    client: &mut AuditServiceClient<Peer>,
+    signed: &Checkpoint,
+    newest: u32,
+    read: impl Fn(u64),
+) -> Result<(), Outcome> {
+    let newest = Newest::of(signed, u64::from(newest));
+    let Some(start_position) = newest.start() else { return Ok(()) };
+    let limit = u32::try_from(signed.size - start_position).unwrap_or(PAGE);
+    let page = client.list_leaves(ListLeavesRequest { start_position, limit }).await.map_err(unread)?.into_inner();
+    for (number, leaf) in (1..).zip(newest.complete(&page.leaves)?) {
+        let asked = GetInclusionProofRequest { leaf_index: leaf.position, tree_size: signed.size };
+        let proof = client.get_inclusion_proof(asked).await.map_err(unread)?.into_inner().proof.unwrap_or_default();
+        newest.proven(leaf, &hashes(&proof.hashes)?)?;
+        read(number);
+    }
+    Ok(())
+}
+
+fn unread(status: tonic::Status) -> Outcome {
+    Outcome::Unread(status.into())
 }
 
 fn hashes(proof: &[Vec<u8>]) -> Result<Vec<Hash>, Fault> {
@@ -194,6 +231,7 @@ fn document(reports: &[Report]) -> Value {
             "origin": report.origin,
             "size": report.checkpoint.as_ref().map(|checkpoint| checkpoint.size.to_string()),
             "root": report.checkpoint.as_ref().map(|checkpoint| hex::encode(checkpoint.root)),
+            "leaves_read": report.read.to_string(),
             "earlier_size": report.earlier.as_ref().map(|checkpoint| checkpoint.size.to_string()),
             "verified": matches!(report.outcome, Outcome::Verified),
             "result": report.outcome.name(),
@@ -216,13 +254,18 @@ fn table(reports: &[Report], look: &Look) -> String {
         let detail = report.outcome.detail().map(|detail| format!("\n{}", safe(&detail))).unwrap_or_default();
         rows.row([
             plain(format!("{}\n{}", report.service, report.origin)),
-            plain(checkpoint.map_or(NOTHING.to_owned(), |checkpoint| checkpoint.size.to_string())),
+            plain(checkpoint.map_or(NOTHING.to_owned(), |checkpoint| leaves(report.read, checkpoint.size))),
             plain(checkpoint.map_or(NOTHING.to_owned(), |checkpoint| hex::encode(checkpoint.root))),
             plain(report.earlier.as_ref().map_or(NOTHING.to_owned(), |earlier| counted_leaves(earlier.size))),
             (tone, format!("{}{detail}", report.outcome.name())),
         ]);
     }
     rows.print()
+}
+
+/// How many there are, and how many were read where that is not all.
+fn leaves(read: u64, size: u64) -> String {
+    if read == 0 || read == size { size.to_string() } else { format!("{size}\nnewest {read} read") }
 }
 
 fn counted_leaves(size: u64) -> String {
@@ -263,6 +306,7 @@ mod tests {
             note: "note".into(),
             checkpoint: Some(Checkpoint { origin: "police.example/intake".into(), size: 9, root: empty_root() }),
             earlier: None,
+            read: 9,
             outcome,
         }
     }
