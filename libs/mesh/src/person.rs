@@ -165,6 +165,11 @@ impl Persons {
         Ok(Arc::new(Self { config: config.clone(), systems: server.systems.clone(), keys }))
     }
 
+    /// The agency of a system.
+    pub(crate) fn agency(&self, system: &Identity) -> Option<&str> {
+        self.systems.get(&system.spiffe).map(|system| system.agency.as_str())
+    }
+
     /// Who calls through this system, at this time.
     pub(crate) fn examine(
         &self,
@@ -174,7 +179,7 @@ impl Persons {
     ) -> Result<Person, TokenFault> {
         let token = bearer(headers)?;
         let claims = self.open_token(token)?;
-        judge(claims, &self.config, self.systems.get(&system.spiffe).map(|s| s.agency.as_str()), now)
+        judge(claims, &self.config, self.agency(system), now)
     }
 
     /// The signature only: times and names are ours to judge.

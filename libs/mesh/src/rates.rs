@@ -10,7 +10,7 @@ use std::{
 };
 
 use opentelemetry::{global, metrics::Counter};
-use redis::{AsyncConnectionConfig, AsyncTypedCommands, aio::MultiplexedConnection};
+use redis::AsyncTypedCommands;
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{Notify, watch},
@@ -21,10 +21,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     Primary,
     config::{LimitsConfig, Rate, RedisConfig},
+    primary::Connection,
 };
 
-/// For what is not on a call's way: connecting.
-const UNHURRIED: Duration = Duration::from_secs(1);
 /// After a failure Redis is left alone for so long.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Local buckets are forgotten (full ones first) beyond so many.
@@ -76,12 +75,17 @@ pub(crate) struct Spent {
 }
 
 impl Claim {
-    /// The bucket's name. Redis is not told who calls: ids are hashed.
-    fn key(&self, service: &str) -> String {
-        let hash = Sha256::digest(self.whose.as_bytes());
-        let short = u128::from_be_bytes(std::array::from_fn(|i| hash[i]));
-        format!("haetae:rate:{service}:{}:{short:032x}", self.kind)
+    /// The bucket's name. What stands in braces decides on the node of a cluster: budgets of one `group` are taken from
+    /// together, so they lie together.
+    fn key(&self, service: &str, group: &str) -> String {
+        format!("haetae:rate:{{{service}:{}}}:{}:{}", hidden(group), self.kind, hidden(&self.whose))
     }
+}
+
+/// Redis is not told who calls.
+fn hidden(whose: &str) -> String {
+    let hash = Sha256::digest(whose.as_bytes());
+    format!("{:032x}", u128::from_be_bytes(std::array::from_fn(|i| hash[i])))
 }
 
 pub(crate) struct Budgets {
@@ -113,22 +117,23 @@ impl Budgets {
         })
     }
 
-    /// Takes one call from every budget, or from none.
+    /// Takes one call from every budget, or from none. A budget belongs to one group, that of the system that calls: its
+    /// agency, or itself.
     ///
     /// # Errors
     /// The budget that takes longest until it has one.
-    pub(crate) async fn take(&self, claims: &[Claim]) -> Result<(), Spent> {
+    pub(crate) async fn take(&self, group: &str, claims: &[Claim]) -> Result<(), Spent> {
         if claims.is_empty() {
             return Ok(());
         }
         if let Some(shared) = &self.shared {
-            if let Some(answer) = shared.take(&self.service, claims).await {
+            if let Some(answer) = shared.take(&self.service, group, claims).await {
                 return answer;
             }
             self.fallbacks.add(1, &[]);
         }
         self.local.lock().unwrap_or_else(PoisonError::into_inner).take(
-            &self.service,
+            |claim| claim.key(&self.service, group),
             claims,
             self.replicas,
             Instant::now(),
@@ -138,7 +143,7 @@ impl Budgets {
 
 struct Shared {
     /// The connection in use; none until there is one again.
-    redis: watch::Sender<Option<MultiplexedConnection>>,
+    redis: watch::Sender<Option<Connection>>,
     /// Rung when a call had no answer over it.
     doubted: Arc<Notify>,
     /// A budget is asked for on the way of every call: Redis answers within this or is not waited for.
@@ -165,14 +170,14 @@ impl Shared {
     }
 
     /// None where Redis does not answer in time.
-    async fn take(&self, service: &str, claims: &[Claim]) -> Option<Result<(), Spent>> {
+    async fn take(&self, service: &str, group: &str, claims: &[Claim]) -> Option<Result<(), Spent>> {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         if now < self.paused_until.load(Ordering::Relaxed) {
             return None;
         }
         let mut call = self.script.prepare_invoke();
         for claim in claims {
-            call.key(claim.key(service));
+            call.key(claim.key(service, group));
             call.arg(claim.rate.per_second.get());
             call.arg(claim.rate.burst.get());
         }
@@ -201,12 +206,9 @@ impl Shared {
 }
 
 /// Keeps a connection to whichever Redis takes writes. Calls do not wait long enough to make one.
-async fn connect(primary: Primary, redis: watch::Sender<Option<MultiplexedConnection>>, doubted: Arc<Notify>) {
-    let unhurried =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(UNHURRIED)).set_response_timeout(Some(UNHURRIED));
+async fn connect(primary: Primary, redis: watch::Sender<Option<Connection>>, doubted: Arc<Notify>) {
     loop {
-        let made = async { primary.client().await?.get_multiplexed_async_connection_with_config(&unhurried).await };
-        match made.await {
+        match primary.connection().await {
             Ok(mut connection) => {
                 redis.send_replace(Some(connection.clone()));
                 loop {
@@ -259,11 +261,17 @@ impl Share {
 }
 
 impl Local {
-    fn take(&mut self, service: &str, claims: &[Claim], replicas: u32, now: Instant) -> Result<(), Spent> {
+    fn take(
+        &mut self,
+        key: impl Fn(&Claim) -> String,
+        claims: &[Claim],
+        replicas: u32,
+        now: Instant,
+    ) -> Result<(), Spent> {
         let mut levels = Vec::with_capacity(claims.len());
         let mut spent: Option<Spent> = None;
         for claim in claims {
-            let key = claim.key(service);
+            let key = key(claim);
             let share = Share::of(claim.rate, replicas);
             let level = self.0.get(&key).map_or(share.burst, |bucket| share.level(*bucket, now));
             if level < WHOLE {
@@ -301,17 +309,21 @@ mod tests {
         Claim { kind: "person", whose: whose.into(), rate: Rate::new(per_second, burst) }
     }
 
+    fn key(claim: &Claim) -> String {
+        claim.key("s", "knp")
+    }
+
     #[test]
     fn a_replica_alone_spends_its_share() {
         let now = Instant::now();
         let claims = [claim("kim", 10, 6)];
         let mut local = Local::default();
-        let passed = (0..10).filter(|_| local.take("s", &claims, 3, now).is_ok()).count();
+        let passed = (0..10).filter(|_| local.take(key, &claims, 3, now).is_ok()).count();
         assert_eq!(passed, 2, "6 shared by 3 replicas");
-        let Spent { kind, wait } = local.take("s", &claims, 3, now).unwrap_err();
+        let Spent { kind, wait } = local.take(key, &claims, 3, now).unwrap_err();
         assert_eq!(kind, "person");
-        assert!(local.take("s", &claims, 3, now + wait).is_ok());
-        assert!(local.take("s", &claims, 3, now + wait).is_err());
+        assert!(local.take(key, &claims, 3, now + wait).is_ok());
+        assert!(local.take(key, &claims, 3, now + wait).is_err());
     }
 
     #[test]
@@ -319,18 +331,29 @@ mod tests {
         let now = Instant::now();
         let mut local = Local::default();
         let both = [claim("kim", 1, 1), claim("unit", 1, 3)];
-        assert!(local.take("s", &both, 1, now).is_ok());
+        assert!(local.take(key, &both, 1, now).is_ok());
         for _ in 0..5 {
-            assert!(local.take("s", &both, 1, now).is_err());
+            assert!(local.take(key, &both, 1, now).is_err());
         }
         let unit = [claim("unit", 1, 3)];
-        assert!(local.take("s", &unit, 1, now).is_ok());
-        assert!(local.take("s", &unit, 1, now).is_ok());
-        assert!(local.take("s", &unit, 1, now).is_err());
+        assert!(local.take(key, &unit, 1, now).is_ok());
+        assert!(local.take(key, &unit, 1, now).is_ok());
+        assert!(local.take(key, &unit, 1, now).is_err());
     }
 
     #[test]
     fn redis_is_not_told_who_calls() {
-        assert!(!claim("kim@police", 1, 1).key("intake").contains("kim"));
+        let key = claim("kim@police", 1, 1).key("intake", "knp");
+        assert!(!key.contains("kim") && !key.contains("knp"), "{key}");
+    }
+
+    #[test]
+    fn budgets_that_are_taken_from_together_lie_on_one_node_of_a_cluster() {
+        let slot = |whose: &str, group: &str| {
+            let key = claim(whose, 1, 1).key("intake", group);
+            key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).unwrap().0.to_owned()
+        };
+        assert_eq!(slot("kim", "knp"), slot("unit", "knp"));
+        assert_ne!(slot("kim", "knp"), slot("kim", "fss"));
     }
 }

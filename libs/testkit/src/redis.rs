@@ -1,5 +1,6 @@
 //! A private Redis that keeps nothing.
 
+mod cluster;
 mod watched;
 
 use std::path::PathBuf;
@@ -16,17 +17,26 @@ use crate::parts::{self, Install, Part};
 use crate::process::{Owned, log_to};
 use crate::until::until;
 
-pub use self::watched::Watched;
+pub use self::{cluster::Cluster, watched::Watched};
 
 /// A Redis server on a free port of loopback, without persistence: stopping it loses what it held.
 #[derive(Debug)]
 pub struct Redis {
     program: PathBuf,
     port: u16,
-    /// The port of the server whose copy this one is.
-    copies: Option<u16>,
+    place: Place,
     server: Option<Owned>,
     folder: TempDir,
+}
+
+/// What a server is to others.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Alone,
+    /// It copies the server on this port.
+    Copy(u16),
+    /// It is a node of a cluster and speaks to the others on this port.
+    Node(u16),
 }
 
 impl Redis {
@@ -35,15 +45,15 @@ impl Redis {
     /// # Errors
     /// When Redis is missing or does not answer.
     pub async fn start() -> Result<Self> {
-        Self::copying(None).await
+        Self::placed(Place::Alone).await
     }
 
-    async fn copying(copies: Option<u16>) -> Result<Self> {
+    async fn placed(place: Place) -> Result<Self> {
         let found = parts::ensure_async(&[Part::Redis], Install::Allowed).await?;
         let mut redis = Self {
             program: found.path(Part::Redis)?.to_path_buf(),
             port: crate::ports::free_port()?,
-            copies,
+            place,
             server: None,
             folder: tempfile::Builder::new().prefix("haetae-redis-").tempdir()?,
         };
@@ -79,8 +89,20 @@ impl Redis {
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .arg("--dir")
             .arg(self.folder.path());
-        if let Some(original) = self.copies {
-            command.args(["--replicaof", "127.0.0.1", &original.to_string()]);
+        match self.place {
+            Place::Alone => {}
+            Place::Copy(original) => {
+                command.args(["--replicaof", "127.0.0.1", &original.to_string()]);
+            }
+            // A lost node is missed soon, so that tests need not wait long; what the others hold stays in use.
+            Place::Node(bus) => {
+                command.args(["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()]).args([
+                    "--cluster-node-timeout",
+                    "1000",
+                    "--cluster-require-full-coverage",
+                    "no",
+                ]);
+            }
         }
         log_to(&mut command, &log)?;
         let mut server = Owned::spawn("redis-server", command, Signal::KILL)?;
@@ -97,12 +119,17 @@ impl Redis {
 }
 
 async fn answers(port: u16) -> Result<bool> {
+    Ok(ask(port, "PING").await? == "+PONG\r\n")
+}
+
+/// Sends one command; the answer, or its beginning, as it comes.
+async fn ask(port: u16, command: &str) -> Result<String> {
     let exchange = async {
         let mut connection = TcpStream::connect(("127.0.0.1", port)).await?;
-        connection.write_all(b"PING\r\n").await?;
-        let mut answer = [0; 7];
-        connection.read_exact(&mut answer).await?;
-        Ok(&answer == b"+PONG\r\n")
+        connection.write_all(format!("{command}\r\n").as_bytes()).await?;
+        let mut answer = vec![0; 8192];
+        let length = connection.read(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
     };
     tokio::time::timeout(Duration::from_secs(2), exchange).await?
 }

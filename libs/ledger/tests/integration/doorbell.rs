@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haetae_ledger::{Doorbell, Follower, Log};
-use haetae_testkit::redis::{Redis, Watched};
+use haetae_testkit::redis::{Cluster, Redis, Watched};
 use redis::sentinel::Sentinel;
 use tokio::time::Instant;
 
@@ -86,4 +86,22 @@ async fn the_doorbell_follows_the_master_that_sentinels_name() {
     watched.lose_master();
     delays(&house, &log, 3).await;
     eventually("they are heard through its successor", async || fast(&house, &log).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_rung_at_one_node_of_a_cluster_is_heard_at_another() {
+    let cluster = Cluster::start().await.unwrap();
+    let urls = cluster.urls();
+    let at = |node: usize| {
+        let client = redis::Client::open(urls[node].as_str()).unwrap();
+        Doorbell::redis(move || std::future::ready(Ok(client.clone())), ORIGIN)
+    };
+    let house = House::new().await;
+    let (here, there) = (at(0), at(2));
+    let _bells = (ring(&here), ring(&there));
+    let log = house.replica(here).await;
+    let other = house.replica(there).await;
+    let verifier = log.verifier().clone();
+    let _follower = run(Follower::new(house.pool(), "f", other.clone(), verifier, Record("f")));
+    eventually("most are heard at once", async || fast(&house, &log).await).await;
 }

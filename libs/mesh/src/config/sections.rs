@@ -202,7 +202,8 @@ pub enum MigrateWhen {
     Check,
 }
 
-/// `[redis]`: hints and budgets. Everything works without it. Where it is: `url`, or `sentinels` and `master`.
+/// `[redis]`: hints and budgets. Everything works without it. Where it is: `url`, or `sentinels` and `master`, or
+/// `cluster`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
@@ -213,7 +214,9 @@ pub struct RedisConfig {
     pub sentinels: Vec<Secret<String>>,
     /// What the sentinels call the Redis that is used.
     pub master: Option<String>,
-    /// The user of the Redis that sentinels name; its default user where absent.
+    /// Nodes of a Redis Cluster, `redis://…` or `rediss://…`, that are asked for the others. One that answers is enough.
+    pub cluster: Vec<Secret<String>>,
+    /// The user of the Redis that sentinels name, or of the cluster's nodes; the default user where absent.
     pub username: Option<String>,
     /// That user's password.
     pub password: Option<Secret<String>>,

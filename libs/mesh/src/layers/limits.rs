@@ -69,6 +69,13 @@ impl LimitsLayer {
         served.person.then(|| Examined(persons.examine(request.headers(), caller, OffsetDateTime::now_utc())))
     }
 
+    /// Whose budgets lie together: those of an agency, whichever of its systems is used; else the caller's own.
+    fn group(&self, caller: Option<&Identity>) -> String {
+        let Some(caller) = caller else { return String::new() };
+        let agency = self.persons.as_ref().and_then(|persons| persons.agency(caller));
+        agency.unwrap_or(&caller.spiffe).to_owned()
+    }
+
     fn claims(&self, served: &Served, caller: Option<&Identity>, person: Option<&Person>) -> Vec<Claim> {
         let mut claims = Vec::new();
         if !served.counted {
@@ -131,6 +138,7 @@ impl<S: Handler> Service<Request> for Limited<S> {
         let person = examined.as_ref().and_then(|e| e.0.as_ref().ok());
         let caller = request.extensions().get::<Identity>();
         let claims = self.limits.claims(&served, caller, person);
+        let group = self.limits.group(caller);
         if let Some(examined) = examined {
             request.extensions_mut().insert(examined);
         }
@@ -145,7 +153,7 @@ impl<S: Handler> Service<Request> for Limited<S> {
         let (budgets, refused) = (Arc::clone(&self.limits.budgets), self.limits.refused.clone());
         Either::Right(
             async move {
-                if let Err(spent) = budgets.take(&claims).await {
+                if let Err(spent) = budgets.take(&group, &claims).await {
                     let method = KeyValue::new(RPC_METHOD, Arc::clone(&served.full_name));
                     refused.add(1, &[KeyValue::new("scope", spent.kind), method]);
                     return Ok(Status::from(rate_limited(spent.wait)).into_http());

@@ -4,7 +4,7 @@ use haetae_mesh::{
     Peer, Server,
     config::{Rate, RedisConfig, Secret},
 };
-use haetae_testkit::redis::{Redis, Watched};
+use haetae_testkit::redis::{Cluster, Redis, Watched};
 use haetae_wire::audit::v1::{GetCheckpointRequest, ListLeavesRequest};
 use tokio::{
     sync::Semaphore,
@@ -98,6 +98,49 @@ async fn replicas_share_a_budget_again_when_sentinels_have_named_another_master(
     watched.lose_master();
     assert!(!shares().await, "without a master each spends its own");
     eventually("they share again", &mut shares).await;
+}
+
+#[tokio::test]
+async fn replicas_share_budgets_that_lie_on_different_nodes_of_a_cluster() {
+    let world = World::new();
+    let mut cluster = Cluster::start().await.unwrap();
+    let mut config = world.server_config("upbit");
+    config.limits.rates.system = Rate::new(1, 10);
+    config.limits.shared_timeout_ms = 5_000;
+    // Alone, each would let everything through.
+    config.limits.replicas = NonZeroU32::MIN;
+    let shared =
+        RedisConfig { cluster: cluster.urls().into_iter().map(Secret::new).collect(), ..RedisConfig::default() };
+    let mut servers = Vec::new();
+    for _ in 0..2 {
+        let listed = [format!("{DOMAIN}/connector/*").parse().unwrap()];
+        let server = Server::new("upbit", &config).redis(&shared).add_public(Audit::saying("head"), listed);
+        servers.push(Running::start(server).await);
+    }
+    let mut callers = 0;
+    let mut shares = async || {
+        callers += 1;
+        let peers: Vec<Peer> = servers.iter().map(|s| world.peer(&format!("connector/x{callers}"), &[s.at])).collect();
+        passed(20, &peers).await < 15
+    };
+    eventually("they share", &mut shares).await;
+    // Six callers' budgets all lie on one of three nodes in three of a thousand cases.
+    let mut shared = 0;
+    for _ in 0..6 {
+        shared += usize::from(shares().await);
+    }
+    assert_eq!(shared, 6, "wherever a caller's budget lies");
+    cluster.lose(1);
+    cluster.bring_back(1).await.unwrap();
+    eventually("they share again", async || {
+        for _ in 0..6 {
+            if !shares().await {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -6,10 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use super::Redis;
+use super::{Place, Redis, ask};
 use crate::process::{Owned, log_to};
 use crate::until::until;
 
@@ -33,7 +31,7 @@ impl Watched {
     /// When Redis is missing or one of them does not answer.
     pub async fn start() -> Result<Self> {
         let first = Redis::start().await?;
-        let standby = Redis::copying(Some(first.port)).await?;
+        let standby = Redis::placed(Place::Copy(first.port)).await?;
         let port = crate::ports::free_port()?;
         let folder = tempfile::Builder::new().prefix("haetae-sentinel-").tempdir()?;
         let (config, log) = (folder.path().join("sentinel.conf"), folder.path().join("sentinel.log"));
@@ -74,12 +72,6 @@ impl Watched {
 }
 
 async fn knows_a_standby(port: u16) -> Result<bool> {
-    let exchange = async {
-        let mut connection = TcpStream::connect(("127.0.0.1", port)).await?;
-        connection.write_all(format!("SENTINEL REPLICAS {}\r\n", Watched::MASTER).as_bytes()).await?;
-        let mut answer = vec![0; 8192];
-        let length = connection.read(&mut answer).await?;
-        Ok(String::from_utf8_lossy(&answer[..length]).contains("master-link-status\r\n$2\r\nok"))
-    };
-    tokio::time::timeout(Duration::from_secs(2), exchange).await?
+    let replicas = ask(port, &format!("SENTINEL REPLICAS {}", Watched::MASTER)).await?;
+    Ok(replicas.contains("master-link-status\r\n$2\r\nok"))
 }

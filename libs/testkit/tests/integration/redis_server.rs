@@ -1,7 +1,7 @@
 //! A private Redis.
 
 use anyhow::Result;
-use haetae_testkit::redis::Redis;
+use haetae_testkit::redis::{Cluster, Redis};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -23,5 +23,21 @@ async fn redis_stops_and_comes_back_empty_on_the_same_port() -> Result<()> {
     redis.start_again().await?;
     assert_eq!(redis.url(), url);
     assert_eq!(ask(&redis, "GET a", 5).await?, "$-1\r\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nodes_of_a_cluster_hold_different_keys_and_each_knows_where_the_others_are() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut answers = Vec::new();
+    for url in cluster.urls() {
+        let mut connection = TcpStream::connect(url.trim_start_matches("redis://")).await?;
+        connection.write_all(b"GET a\r\n").await?;
+        let mut answer = [0; 5];
+        connection.read_exact(&mut answer).await?;
+        answers.push(String::from_utf8_lossy(&answer).into_owned());
+    }
+    answers.sort();
+    assert_eq!(answers, ["$-1\r\n", "-MOVE", "-MOVE"]);
     Ok(())
 }
