@@ -25,12 +25,13 @@ pub(crate) fn run(all: bool, install: Install) -> Result<()> {
         None => eprintln!("== contracts: not compared, there is no release (a tag v…) yet"),
     }
     step("build", cargo(root).args(["test", "--workspace", "--no-run"]))?;
-    // The services' programs were built with their tests. Built alone they would be built anew: cargo joins other features.
+    // The services' programs were built with their tests. Built alone some would be built anew: tests join other features.
     let programs = std::env::current_exe()?.parent().context("xtask lies in a folder")?.to_owned();
-    let tests = ["test", "--workspace"];
+    // All of them, whichever fail: whoever mends one thing wants to know of the others.
+    let tests = ["test", "--workspace", "--no-fail-fast"];
     step("units, properties, databases, the whole mesh", &mut running(&tests, root, &programs))?;
     if all {
-        let long = ["test", "--workspace", "--test", "mesh", "--", "--ignored"];
+        let long = ["test", "--workspace", "--no-fail-fast", "--test", "mesh", "--", "--ignored"];
         step("long suites", &mut running(&long, root, &programs))?;
     }
     Ok(())

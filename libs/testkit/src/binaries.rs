@@ -71,8 +71,10 @@ fn build(profile: Profile, packages: &[String]) -> Result<PathBuf> {
     let _one_build = workspace::lock(&parts.join("build.lock"), Hold::Alone, Duration::from_secs(1800))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
+    // By the programs' names, which are their packages': with `--package`, features would be chosen for these alone, and
+    // what the tests were built with would be compiled again.
     command
-        .args(["build", "--bins", "--message-format", "json-render-diagnostics"])
+        .args(["build", "--message-format", "json-render-diagnostics"])
         .current_dir(workspace::root())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
@@ -80,7 +82,7 @@ fn build(profile: Profile, packages: &[String]) -> Result<PathBuf> {
         command.arg("--release");
     }
     for package in packages {
-        command.args(["--package", package]);
+        command.args(["--bin", package]);
     }
     let output = command.output().context("cannot run cargo")?;
     if !output.status.success() {
