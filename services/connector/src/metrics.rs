@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     invalid: Counter<u64>,
     oldest: Gauge<f64>,
     undelivered: Gauge<u64>,
+    overdue: Gauge<u64>,
     held_back: Gauge<u64>,
 }
 
@@ -60,6 +61,11 @@ impl Metrics {
                 .with_unit("{order}")
                 .with_description("Orders that may be sent and have no answer")
                 .build(),
+            overdue: meter
+                .u64_gauge("haetae.delivery.overdue")
+                .with_unit("{order}")
+                .with_description("Orders without an answer for longer than the exchange declares")
+                .build(),
             held_back: meter
                 .u64_gauge("haetae.delivery.held_back")
                 .with_unit("{order}")
@@ -88,6 +94,7 @@ impl Metrics {
             let age = found.and_then(|found| found.oldest).map_or(0.0, |since| (now - since).as_seconds_f64());
             self.oldest.record(age.max(0.0), &labels);
             self.undelivered.record(found.map_or(0, |found| found.undelivered.unsigned_abs()), &labels);
+            self.overdue.record(found.map_or(0, |found| found.overdue.unsigned_abs()), &labels);
             self.held_back.record(found.map_or(0, |found| found.held_back.unsigned_abs()), &labels);
         }
     }
