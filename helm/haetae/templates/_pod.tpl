@@ -96,17 +96,23 @@
 {{- $values := $root.Values }}
 - name: PGPASSWORD
   valueFrom: { secretKeyRef: { name: {{ .settings.database.existingSecret }}, key: password } }
-{{- if and $values.redis.enabled $values.redis.sentinels }}
+{{- if and $values.redis.enabled (or $values.redis.sentinels $values.redis.cluster) }}
+{{- if $values.redis.sentinels }}
 - { name: HAETAE__REDIS__SENTINELS, value: {{ toJson $values.redis.sentinels | quote }} }
 - { name: HAETAE__REDIS__MASTER, value: {{ $values.redis.master | quote }} }
+{{- else }}
+- { name: HAETAE__REDIS__CLUSTER, value: {{ toJson $values.redis.cluster | quote }} }
+{{- end }}
 {{- with $values.redis.username }}
 - { name: HAETAE__REDIS__USERNAME, value: {{ . | quote }} }
 {{- end }}
 {{- with $values.redis.passwordSecret }}
 - name: HAETAE__REDIS__PASSWORD
   valueFrom: { secretKeyRef: { name: {{ . }}, key: password } }
+{{- if $values.redis.sentinels }}
 - name: HAETAE__REDIS__SENTINEL_PASSWORD
   valueFrom: { secretKeyRef: { name: {{ . }}, key: sentinelPassword, optional: true } }
+{{- end }}
 {{- end }}
 {{- else if $values.redis.enabled }}
 - name: HAETAE__REDIS__URL

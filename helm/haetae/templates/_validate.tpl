@@ -78,11 +78,12 @@
 {{- end }}
 {{- if $values.redis.enabled }}
 {{- with $values.redis }}
-{{- $ways := compact (list .existingSecret .url (ternary "sentinels" "" (not (empty (concat .sentinels (compact (list .master))))))) }}
-{{- if gt (len $ways) 1 }}{{ fail "redis.existingSecret, redis.url and redis.sentinels exclude each other: where is Redis?" }}{{ end }}
-{{- if empty $ways }}{{ fail "redis.enabled needs redis.existingSecret, the Secret with its URL (or redis.url, where that holds no password, or redis.sentinels and redis.master)." }}{{ end }}
+{{- $sentinels := ternary "sentinels" "" (not (empty (concat .sentinels (compact (list .master))))) }}
+{{- $ways := compact (list .existingSecret .url $sentinels (ternary "" "cluster" (empty .cluster))) }}
+{{- if gt (len $ways) 1 }}{{ fail "redis.existingSecret, redis.url, redis.sentinels and redis.cluster exclude each other: where is Redis?" }}{{ end }}
+{{- if empty $ways }}{{ fail "redis.enabled needs redis.existingSecret, the Secret with its URL (or redis.url, where that holds no password, or redis.sentinels and redis.master, or redis.cluster)." }}{{ end }}
 {{- if ne (empty .sentinels) (empty .master) }}{{ fail "redis.sentinels and redis.master belong together: whom to ask, and for which master." }}{{ end }}
-{{- if and (empty .sentinels) (or .username .passwordSecret) }}{{ fail "redis.username and redis.passwordSecret are for the Redis that redis.sentinels name; a URL holds its own." }}{{ end }}
+{{- if and (empty .sentinels) (empty .cluster) (or .username .passwordSecret) }}{{ fail "redis.username and redis.passwordSecret are for the Redis that redis.sentinels name, or for redis.cluster; a URL holds its own." }}{{ end }}
 {{- end }}
 {{- end }}
 {{- if and (eq $values.postgres.sslMode "disable") (not $values.rehearsal.enabled) }}{{ fail "postgres.sslMode is disable, which is for rehearsals only: names and addresses would travel in the clear. Use verify-full." }}{{ end }}
@@ -140,6 +141,9 @@
 {{- $values := .Values }}
 {{- if and $values.telemetry.otlpEndpoint $values.collector.enabled }}{{ fail "telemetry.otlpEndpoint and collector.enabled are both given: services send to one place. Set collector.tracesEndpoint to send traces on." }}{{ end }}
 {{- if and $values.monitoring.prometheusRules.enabled (empty $values.monitoring.prometheusRules.runbookBase) }}{{ fail "monitoring.prometheusRules.enabled needs runbookBase: an alert without its runbook wakes somebody who does not know what to do." }}{{ end }}
+{{- range $alert := $values.monitoring.prometheusRules.disabled }}
+{{- if not ($.Files.Get (printf "rules/%s.yaml" $alert)) }}{{ fail (printf "monitoring.prometheusRules.disabled names %s, which is no alert of this chart: it would be thought to be off." $alert) }}{{ end }}
+{{- end }}
 {{- if and $values.monitoring.podMonitor.enabled (not $values.collector.enabled) }}{{ fail "monitoring.podMonitor.enabled needs collector.enabled: services are not scraped, they send." }}{{ end }}
 {{- end }}
 
