@@ -49,7 +49,7 @@ enum Command {
     },
     /// Checks the chart, its rules, dashboards and runbooks, and k8s/: everything that can be checked without a cluster.
     Helm {
-        /// Write the rendered examples and the table of values anew.
+        /// Write what is made from other files anew: rendered examples, k8s/, the example of the law, the table of values.
         #[arg(long)]
         bless: bool,
         /// End with one line of JSON on standard output.

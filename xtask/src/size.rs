@@ -54,6 +54,8 @@ pub(crate) struct Options {
 struct Measured {
     /// How the programs were built, as far as is known.
     programs: String,
+    /// How large the machine is, and what else it did.
+    machine: String,
     watches: u32,
     transfers: u32,
     /// Exchanges, each with a connector.
@@ -103,6 +105,7 @@ async fn measured(options: &Options) -> Result<Measured> {
             (built, "a debug build".to_owned())
         }
     };
+    let load = measure::load()?;
     let mesh = MeshOptions { durable: true, programs: Some(programs), ..MeshOptions::default() };
     let mut mesh = Mesh::start(mesh).await?;
     eprintln!("{} processes are ready", mesh.size());
@@ -124,8 +127,14 @@ async fn measured(options: &Options) -> Result<Measured> {
     let busy = meter.since(&before).await?;
     mesh.all_running()?;
     let exchanges = haetae_tests::EXCHANGES.len();
+    let machine = format!(
+        "{} cores, whose load average over a minute was {load} before the mesh was started and {} at the end",
+        std::thread::available_parallelism()?,
+        measure::load()?
+    );
     Ok(Measured {
         programs: said,
+        machine,
         watches: options.watches,
         transfers: options.transfers,
         exchanges,

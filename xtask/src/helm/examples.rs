@@ -1,11 +1,20 @@
 //! Files that are made from others and kept: what the chart renders to, and parts of pages.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
 use super::chart::{Rendered, files, stem};
-use crate::report::Report;
+use crate::{process::run, report::Report};
+
+/// The legal rules that intake is tested with, and the chart's copy of them.
+const RULES: &str = "services/intake/legal-basis.toml";
+const EXAMPLE_RULES: &str = "files/legal-basis.example.toml";
 
 /// Whether kept files are compared or written anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +42,59 @@ pub(crate) fn rendered(chart: &Path, rendered: &[Rendered], kept: Kept, report: 
         }
     }
     Ok(())
+}
+
+/// The chart's example of the legal rules is a copy of the rules that intake is tested with: a chart holds no file from
+/// outside of its folder.
+pub(crate) fn law(root: &Path, chart: &Path, kept: Kept, report: &mut Report) -> Result<()> {
+    let rules = root.join(RULES);
+    let rules = fs::read_to_string(&rules).with_context(|| format!("cannot read {}", rules.display()))?;
+    report.count("copies", 1);
+    keep(&chart.join(EXAMPLE_RULES), &rules, kept, report)
+}
+
+/// The manifests for those without Helm are what `k8s/render.sh` writes, and no other says that it is.
+pub(crate) fn manifests(root: &Path, helm: &Path, kept: Kept, report: &mut Report) -> Result<()> {
+    let k8s = root.join("k8s");
+    let fresh = tempfile::tempdir()?;
+    let home = tempfile::tempdir()?;
+    let mut render = Command::new("bash");
+    render.arg(k8s.join("render.sh")).arg(fresh.path()).env("HELM", helm).env("KUBECONFIG", "/dev/null");
+    for place in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+        render.env(place, home.path());
+    }
+    let ended = run(&mut render)?;
+    if !ended.ok {
+        report.fail(format!("k8s/render.sh: {}", ended.said()));
+        return Ok(());
+    }
+    let rendered = below(fresh.path())?;
+    report.count("rendered manifests", rendered.len());
+    for file in &rendered {
+        keep(&k8s.join(file), &fs::read_to_string(fresh.path().join(file))?, kept, report)?;
+    }
+    for file in below(&k8s)?.difference(&rendered) {
+        let text = fs::read_to_string(k8s.join(file)).unwrap_or_default();
+        if text.starts_with("# Rendered from ") {
+            report.fail(format!("k8s/{}: render.sh does not write it", file.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Files anywhere below a folder, by their way from it.
+fn below(folder: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let entry = entry?;
+        let name = PathBuf::from(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            found.extend(below(&entry.path())?.into_iter().map(|file| name.join(file)));
+        } else {
+            found.insert(name);
+        }
+    }
+    Ok(found)
 }
 
 /// The part of a page between `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
@@ -91,6 +153,26 @@ mod tests {
         let expected = "a\n<!-- values:begin -->\nnew\n<!-- values:end -->\nz\n";
         assert_eq!(with_part(page, "values", "new\n").as_deref(), Some(expected));
         assert_eq!(with_part(page, "other", "new"), None);
+    }
+
+    /// A copy that was forgotten is found by the tests of everybody, not only by whoever checks the chart.
+    #[test]
+    fn the_charts_example_of_the_law_is_the_law_that_intake_is_tested_with() -> Result<()> {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let mut report = Report::default();
+        law(root, &root.join("helm/haetae"), Kept::Compared, &mut report)?;
+        assert_eq!(report.failures(), [] as [String; 0]);
+        Ok(())
+    }
+
+    #[test]
+    fn files_are_found_however_deep_they_lie() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        fs::create_dir_all(folder.path().join("a/b"))?;
+        fs::write(folder.path().join("a/b/c.yaml"), "")?;
+        fs::write(folder.path().join("d.yaml"), "")?;
+        assert_eq!(below(folder.path())?, BTreeSet::from(["a/b/c.yaml".into(), "d.yaml".into()]));
+        Ok(())
     }
 
     #[test]

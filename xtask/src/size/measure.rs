@@ -114,6 +114,12 @@ impl Meter {
     }
 }
 
+/// How many processes wanted to run at once, over the last minute: what else the machine has to do.
+pub(super) fn load() -> Result<String> {
+    let load = fs::read_to_string("/proc/loadavg")?;
+    load.split_whitespace().next().map(str::to_owned).context("/proc/loadavg has another form")
+}
+
 /// User and system time of a process, in seconds.
 fn cpu(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;

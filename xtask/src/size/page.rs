@@ -13,17 +13,22 @@ const OPEN_WATCHES: f64 = 10.0;
 const WORKING_DAYS: f64 = 250.0;
 const PEAK: f64 = 5.0;
 
+/// The most transactions of one second that were reported of Tron, the busiest chain of stolen stablecoins.
+const TRON_PEAK: f64 = 159.0;
+
 const MIB: f64 = 1_048_576.0;
 
 /// Markdown: what was measured, then what is computed from it.
 pub(super) fn part(measured: &Measured) -> String {
     let mut part = format!(
-        "Measured by `cargo xtask size --watches {} --transfers {}` with {}, one replica of each service and {} exchanges:\n\n",
-        measured.watches, measured.transfers, measured.programs, measured.exchanges
+        "Measured by `cargo xtask size --watches {} --transfers {}` with {}, one replica of each service and {} exchanges, on {}. \
+         CPU time and disk are those of the processes named, whatever else the machine does; waiting is not among the figures.\n\n",
+        measured.watches, measured.transfers, measured.programs, measured.exchanges, measured.machine
     );
     part.push_str(&at_rest(measured));
     part.push_str(&under_work(measured));
     part.push_str(&computed(measured));
+    part.push_str(&limits(measured));
     part
 }
 
@@ -115,7 +120,11 @@ fn computed(measured: &Measured) -> String {
     let sum = |of: fn(&Usage) -> f64| requests.iter().map(of).sum::<f64>();
     let per_watch = requests[1].memory.max(0) as f64 / 1_000.0;
     let connectors = measured.rest.memory_of("connector") as f64 / MIB / measured.exchanges as f64 * EXCHANGES;
-    let rows: [(&str, &dyn Fn(f64) -> String); 6] = [
+    let connector = measured.rest.of("connector");
+    let idle = connector.cpu / measured.rest.seconds / measured.exchanges as f64 * EXCHANGES;
+    let core: i64 = ["intake", "tracking", "freeze"].iter().map(|name| measured.rest.of(name).connections).sum();
+    let connections = core as f64 + connector.connections as f64 / measured.exchanges as f64 * EXCHANGES;
+    let rows: [(&str, &dyn Fn(f64) -> String); 8] = [
         ("requests a second, busiest hour", &|times| format!("{:.2}", peak(times))),
         ("CPU cores of the services for them", &|times| format!("{:.2}", peak(times) * sum(|used| used.cpu) / 1_000.0)),
         ("CPU cores of Postgres for them", &|times| {
@@ -129,6 +138,8 @@ fn computed(measured: &Measured) -> String {
             format!("{:.0}", INVESTIGATORS * times * OPEN_WATCHES * per_watch / MIB)
         }),
         ("memory of all connectors, MiB", &|_| format!("{connectors:.0}")),
+        ("CPU cores of all connectors at rest", &|_| format!("{idle:.2}")),
+        ("connections to Postgres, one replica of each", &|_| format!("{connections:.0}")),
     ];
     for (name, value) in rows {
         part.push_str(&format!("| {name} | {} | {} | {} |\n", value(1.0), value(10.0), value(100.0)));
@@ -143,7 +154,57 @@ fn computed(measured: &Measured) -> String {
     part
 }
 
+/// Where work goes in one line, and so at what rate one line is full: when its CPU time and that of its database, one after
+/// the other, take a second for each second. Waiting for disks and networks comes on top.
+fn limits(measured: &Measured) -> String {
+    let of_requests = |prefix| a_second(&per_thousand_requests(measured, prefix));
+    let transfers = a_second(&per_thousand_transfers(measured));
+    let most = peak(100.0);
+    let mut table = String::from("\n| one line | is full at (computed) | which is |\n|---|---|---|\n");
+    for (name, full) in [
+        ("freeze, all replicas together", of_requests("freeze")),
+        ("intake, one core", of_requests("intake")),
+        ("tracking, taking watches in, on one chain", of_requests("tracking")),
+    ] {
+        table.push_str(&format!(
+            "| {name} | {full:.0} requests a second | {:.0} times what {INVESTIGATORS} investigators ask for in the busiest \
+             hour, {:.1} times what a hundred times as many do |\n",
+            full / peak(1.0),
+            full / most
+        ));
+    }
+    table.push_str(&format!(
+        "| tracking, reading one chain | {transfers:.0} transfers a second | {:.0} times the busiest second seen on Tron \
+         ({TRON_PEAK:.0}) |\n",
+        transfers / TRON_PEAK
+    ));
+    table
+}
+
+/// How many a second take a second of CPU, the database's included.
+fn a_second(per_thousand: &Usage) -> f64 {
+    1_000.0 / (per_thousand.cpu + per_thousand.database_cpu).max(f64::MIN_POSITIVE)
+}
+
 /// Requests a second in the busiest hour.
 fn peak(times: f64) -> f64 {
     INVESTIGATORS * times * REQUESTS_A_DAY / (8.0 * 3_600.0) * PEAK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_full_when_its_work_takes_all_the_time_there_is() {
+        let usage = Usage { cpu: 3.0, database_cpu: 1.0, ..Usage::default() };
+        assert!((a_second(&usage) - 250.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_busiest_hour_follows_from_what_is_assumed() {
+        // 2,086 investigators with 4 requests in 8 hours, five times as busy.
+        assert!((peak(1.0) - 2_086.0 * 4.0 / 28_800.0 * 5.0).abs() < 1e-9);
+        assert!((peak(100.0) - 100.0 * peak(1.0)).abs() < 1e-9);
+    }
 }
