@@ -67,6 +67,12 @@ impl ChainId {
         }
     }
 
+    /// The number by which its nodes name it over Ethereum's JSON-RPC (`eth_chainId`), on an EVM chain or on Tron.
+    pub fn node_number(&self) -> Option<u64> {
+        let (namespace, reference) = self.0.split_once(':')?;
+        matches!(namespace, "eip155" | "tron").then(|| reference.parse().ok())?
+    }
+
     /// Its kind; none for chains whose addresses are not known here.
     pub fn kind(&self) -> Option<ChainKind> {
         let (namespace, reference) = self.0.split_once(':')?;

@@ -27,11 +27,13 @@ pub struct AnvilOptions {
     pub accounts: u16,
     /// None: a free port.
     pub port: Option<u16>,
+    /// The node whose chain this one's branches off, after its newest block. None: a chain of its own.
+    pub fork_of: Option<String>,
 }
 
 impl Default for AnvilOptions {
     fn default() -> Self {
-        Self { block_time: None, slots_in_an_epoch: 1, chain_id: 31_337, accounts: 10, port: None }
+        Self { block_time: None, slots_in_an_epoch: 1, chain_id: 31_337, accounts: 10, port: None, fork_of: None }
     }
 }
 
@@ -65,6 +67,9 @@ impl Anvil {
             .current_dir(folder.path());
         if let Some(seconds) = options.block_time {
             command.args(["--block-time", &seconds.to_string()]);
+        }
+        if let Some(url) = &options.fork_of {
+            command.args(["--fork-url", url, "--no-rate-limit"]);
         }
         log_to(&mut command, &log)?;
         let mut anvil = Self { port, node: Owned::spawn("anvil", command, Signal::KILL)?, _folder: folder };

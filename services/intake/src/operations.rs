@@ -215,6 +215,9 @@ impl Found<'_> {
                 what,
                 "The node stands still, or nobody reads: see tracking's logs; switch to another node.",
             );
+        } else if chain.nodes_answering < chain.nodes {
+            let what = format!("{} of {} nodes answer", chain.nodes_answering, chain.nodes);
+            self.watch(part, what, "The others are silent, or of another chain: tracking's logs say which.");
         } else if behind > BLOCKS {
             let what = format!("{behind} blocks behind its node");
             self.watch(part, what, "It catches up. If the number grows, the node answers too slowly.");
@@ -308,6 +311,7 @@ mod tests {
                 node_block: 7,
                 last_block_at: ago(25),
                 block_time: Some(duration(std::time::Duration::from_secs(12))),
+                ..ChainState::default()
             }],
             line: Some(LineState { circuit: CircuitState::Closed.into(), ..LineState::default() }),
             ..ServiceStatus::default()
@@ -389,6 +393,13 @@ mod tests {
         assert_eq!(chain(1_800, 600), [], "bitcoin is often silent for half an hour");
         assert_eq!(chain(61, 12)[0].0, Severity::Person);
         assert_eq!(chain(20, 0), [], "a fast chain is given some time too");
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_is_told_while_others_do() {
+        let alone = ChainState { last_block_at: ago(1), nodes: 2, nodes_answering: 1, ..ChainState::default() };
+        let found = findings(ServiceStatus { chains: vec![alone], ..ServiceStatus::default() });
+        assert_eq!(found[0].0, Severity::Watch);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use haetae_core::{ChainId, Reason, RequestId, Violations, WatchId};
 use haetae_service::{Own, refuse, refuse_all};
 use haetae_wire::convert::{duration, timestamp};
-use haetae_wire::operations::v1::ChainState;
+use haetae_wire::operations::v1::{ChainCapability, ChainState};
 use haetae_wire::read;
 use haetae_wire::tracking::v1::{
     ChainStatus, GetConfirmationRequest, GetConfirmationResponse, GetWatchRequest, GetWatchResponse, ListChainsRequest,
@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status};
 use crate::db;
 use crate::page;
 use crate::question::conclude;
+use crate::source::Condition;
 use crate::tell;
 use crate::voice::Voice;
 
@@ -103,6 +104,9 @@ impl TrackingService for Api {
             head_number: status.at.number,
             node_head_number: status.node_number,
             last_block_at: Some(timestamp(status.handled_at)),
+            nodes: status.condition.nodes,
+            nodes_answering: status.condition.answering,
+            capabilities: capabilities(status.condition),
         });
         Ok(Response::new(ListChainsResponse { chains: chains.collect() }))
     }
@@ -113,15 +117,24 @@ pub(crate) async fn own(pool: PgPool, block_times: Arc<BTreeMap<ChainId, Duratio
     let stored = db::chain::list(&pool).await?;
     let chains = block_times.iter().map(|(chain, block_time)| {
         let read = stored.iter().find(|status| status.chain == *chain);
+        let condition = read.map(|status| status.condition).unwrap_or_default();
         ChainState {
             chain: chain.to_string(),
             read_block: read.map(|status| status.at.number).unwrap_or_default(),
             node_block: read.map(|status| status.node_number).unwrap_or_default(),
             last_block_at: read.map(|status| timestamp(status.handled_at)),
             block_time: Some(duration(*block_time)),
+            nodes: condition.nodes,
+            nodes_answering: condition.answering,
+            capabilities: capabilities(condition),
         }
     });
     Ok(Own { chains: chains.collect(), ..Own::default() })
+}
+
+fn capabilities(condition: Condition) -> Vec<i32> {
+    let offered = condition.internal_transfers.then_some(ChainCapability::InternalTransfers);
+    offered.into_iter().map(i32::from).collect()
 }
 
 fn parse<T>(name: &str, text: &str) -> Result<T, Status>

@@ -70,6 +70,12 @@ pub struct NodeConfig {
     /// JSON-RPC over WebSocket, for new heads; without it they are polled for.
     #[serde(default, serialize_with = "hidden_option", skip_serializing_if = "Option::is_none")]
     pub ws: Option<String>,
+    /// Tron only: its own HTTP API, as far as `/wallet`; without it, where `http` is without its last part, `/jsonrpc`.
+    #[serde(default, serialize_with = "hidden_option", skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// Tron only: the same for solid blocks, as far as `/walletsolidity`, where that is another port; without it, `api`.
+    #[serde(default, serialize_with = "hidden_option", skip_serializing_if = "Option::is_none")]
+    pub solidity: Option<String>,
     /// Whom the node knows the caller as, where it asks for a name and a password; they may stand in the address as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -163,6 +169,10 @@ impl Section for Config {
                 faults.extend(
                     node.password_file.as_ref().and_then(|file| Fault::unreadable(format!("{at}.password_file"), file)),
                 );
+                let own = node.api.is_some() || node.solidity.is_some();
+                if own && !chain.id.starts_with("tron:") {
+                    faults.push(Fault::new(&at, "has no API of its own: only Tron's nodes have"));
+                }
                 if node.user.is_some() != node.password_file.is_some() {
                     faults.push(Fault::new(at, "needs both user and password_file, or neither"));
                 }

@@ -1,69 +1,104 @@
 //! Chains that speak Ethereum's JSON-RPC.
 
 mod answers;
+mod heads;
+mod node;
 mod nodes;
+#[cfg(test)]
+mod scripted;
+mod traces;
+mod tron;
 
 use std::time::Duration;
 
-use alloy::network::AnyNetwork;
-use alloy::primitives::{Address, B256, Bytes, U64, U256, hex};
-use alloy::providers::{Provider, RootProvider};
-use alloy::rpc::client::ClientBuilder;
-use alloy::transports::ws::WsConnect;
-use anyhow::{Context, bail, ensure};
+use alloy::primitives::{Address, B256, Bytes, U64, U256, address, hex};
+use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
+use haetae_core::ChainId;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::{FullBlock, Header, Receipt};
+use self::node::{NoAnswer, Node};
 pub(crate) use self::nodes::Nodes;
+use self::traces::{FlatCall, TracedTransaction, Tracer, Traces};
+pub(crate) use self::tron::Tron;
 use crate::knowledge::AccountFacts;
-use crate::source::{BalanceAt, Block, BlockRef, ChainSource};
+use crate::metrics::METRICS;
+use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition};
 
-/// How long a node may take to accept a subscription.
-const CONNECTING: Duration = Duration::from_secs(3);
-/// Between attempts at a subscription, growing to the second.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// An unanswered ping after this long ends a subscription.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// `balanceOf(address)` (ERC-20).
 const BALANCE_OF: [u8; 4] = hex!("70a08231");
 /// Balances asked for at the same time.
 const SIDE_BY_SIDE: usize = 8;
 /// What an account's code begins with where it only names the contract it delegates to (EIP-7702): it is no contract.
 const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
+/// Whence nothing comes back, though there is no code: what is sent here is burnt.
+const BURNT: [Address; 2] = [Address::ZERO, address!("000000000000000000000000000000000000dead")];
 
 /// A chain and the nodes that are asked about it.
 #[derive(Debug)]
 pub(crate) struct Evm {
+    chain: ChainId,
     nodes: Nodes,
 }
 
 impl Evm {
-    pub(crate) fn new(nodes: Nodes) -> Self {
-        Self { nodes }
+    pub(crate) fn new(chain: ChainId, nodes: Nodes) -> Self {
+        Self { chain, nodes }
     }
 
-    async fn header(&self, tag: Value) -> anyhow::Result<Option<Header>> {
+    async fn header(&self, tag: Value) -> Result<Option<Header>, NoAnswer> {
         self.nodes.ask("eth_getBlockByNumber", json!([tag, false])).await
     }
 
-    /// All receipts of a block. Nodes that do not know the call for a whole block are asked for each.
-    async fn receipts(&self, hash: B256) -> anyhow::Result<Receipts> {
-        match self.nodes.ask::<Option<Vec<Receipt>>>("eth_getBlockReceipts", json!([hash])).await {
-            Ok(receipts) => Ok(Receipts::Known(receipts)),
-            Err(error) if nodes::unknown_method(&error) => Ok(Receipts::OneByOne),
-            Err(error) => Err(error),
-        }
+    /// A block, all of it from one node; none where the node does not have all of it.
+    async fn block_of(&self, node: &Node, hash: B256) -> anyhow::Result<Option<Read>> {
+        let block = node.ask::<Option<FullBlock>>("eth_getBlockByHash", json!([hash, true]));
+        let (block, receipts) = tokio::try_join!(block, receipts(node, hash))?;
+        let Some(block) = block else { return Ok(None) };
+        ensure!(block.header.hash == hash, "the node answered with another block");
+        let receipts = match receipts {
+            Receipts::Known(receipts) => receipts,
+            Receipts::OneByOne => receipts_one_by_one(node, &block.hashes()).await?,
+        };
+        // A block that is leaving the chain: the node does not have all of it any more.
+        let Some(receipts) = receipts else { return Ok(None) };
+        let traces = match node.known().tracer {
+            Some(tracer) => traces(node, tracer, &block).await,
+            None => Ok(None),
+        };
+        let traces = traces.unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "what calls moved in a block is not known");
+            None
+        });
+        let traced = traces.is_some();
+        Ok(Some(Read { block: block.with(&receipts, traces.as_ref())?, traced }))
     }
 
-    async fn receipts_one_by_one(&self, block: &FullBlock) -> anyhow::Result<Option<Vec<Receipt>>> {
-        let calls = block.transactions.iter().map(|tx| ("eth_getTransactionReceipt", json!([tx.hash]))).collect();
-        let receipts: Vec<Option<Receipt>> = self.nodes.ask_all(calls).await?;
-        Ok(receipts.into_iter().collect())
+    /// A block from the first node that has all of it; from one that can tell what calls moved, if there is such a one.
+    async fn whole(&self, hash: B256) -> anyhow::Result<Option<Block>> {
+        let mut untraced = None;
+        let mut failed = None;
+        for node in self.nodes.in_order() {
+            match self.block_of(node, hash).await {
+                Ok(Some(read)) if read.traced || !self.nodes.any_traces() => return Ok(Some(read.block)),
+                Ok(Some(read)) => untraced = untraced.or(Some(read.block)),
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        match (untraced, failed) {
+            // Tokens go on being followed: they are most of what is stolen.
+            (Some(block), _) => {
+                METRICS.untraced(&self.chain);
+                Ok(Some(block))
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(None),
+        }
     }
 
     async fn balance(&self, of: BalanceAt) -> anyhow::Result<Option<U256>> {
@@ -79,70 +114,21 @@ impl Evm {
             }
         };
         match answer {
-            Err(error) if nodes::is_refusal(&error) => {
+            Err(error) if error.is_refusal() => {
                 let block: Option<Header> = self.nodes.ask("eth_getBlockByHash", json!([of.block, false])).await?;
                 block.context("the node does not have the block any more")?;
                 Ok(None)
             }
-            answer => answer,
+            answer => Ok(answer?),
         }
     }
+}
 
-    /// Passes on what a node says of new blocks, until the subscription ends.
-    async fn subscribe(&self, url: &str, newest: &watch::Sender<Option<BlockRef>>) -> anyhow::Result<()> {
-        let connect = WsConnect::new(url).with_max_retries(0).with_keepalive_interval(KEEP_ALIVE);
-        let connecting = async {
-            let client = ClientBuilder::default().ws(connect).await?;
-            let provider = RootProvider::<AnyNetwork>::new(client);
-            let heads = provider.subscribe::<_, Header>(("newHeads",)).await?;
-            anyhow::Ok((provider, heads))
-        };
-        let (_connection, heads) = timeout(CONNECTING, connecting).await.context("no subscription in time")??;
-        let mut heads = heads.into_stream();
-        while let Some(head) = heads.next().await {
-            newest.send_replace(Some(head.at()));
-        }
-        bail!("the subscription ended")
-    }
-
-    async fn keep_subscribed(&self, newest: &watch::Sender<Option<BlockRef>>) {
-        let urls: Vec<&str> = self.nodes.subscriptions().collect();
-        let mut wait = RECONNECT.0;
-        for url in urls.iter().cycle() {
-            let since = tokio::time::Instant::now();
-            if let Err(error) = self.subscribe(url, newest).await {
-                tracing::warn!(error = format!("{error:#}"), "no new heads by subscription");
-            }
-            wait = if since.elapsed() > RECONNECT.1 { RECONNECT.0 } else { (wait * 2).min(RECONNECT.1) };
-            sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
-        }
-        std::future::pending().await
-    }
-
-    async fn keep_polling(&self, newest: &watch::Sender<Option<BlockRef>>, every: Duration) {
-        let mut ticks = interval(every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut before = None;
-        loop {
-            ticks.tick().await;
-            match self.newest().await {
-                Ok(at) => {
-                    newest.send_if_modified(|known| {
-                        // An answer may have been overtaken by the subscription on its way; a chain that really became
-                        // shorter is so the next time as well.
-                        let overtaken = known.is_some_and(|known| at.number < known.number) && before != Some(at);
-                        let news = *known != Some(at) && !overtaken;
-                        if news {
-                            *known = Some(at);
-                        }
-                        news
-                    });
-                    before = Some(at);
-                }
-                Err(error) => tracing::debug!(error = format!("{error:#}"), "no newest block"),
-            }
-        }
-    }
+/// A block as one node tells it.
+struct Read {
+    block: Block,
+    /// What calls moved is in it.
+    traced: bool,
 }
 
 enum Receipts {
@@ -150,32 +136,59 @@ enum Receipts {
     OneByOne,
 }
 
+/// All receipts of a block. Nodes that do not know the call for a whole block are asked for each.
+async fn receipts(node: &Node, hash: B256) -> Result<Receipts, NoAnswer> {
+    match node.ask::<Option<Vec<Receipt>>>("eth_getBlockReceipts", json!([hash])).await {
+        Ok(receipts) => Ok(Receipts::Known(receipts)),
+        Err(error) if error.unknown_method() => Ok(Receipts::OneByOne),
+        Err(error) => Err(error),
+    }
+}
+
+async fn receipts_one_by_one(node: &Node, transactions: &[B256]) -> Result<Option<Vec<Receipt>>, NoAnswer> {
+    let calls: Vec<_> = transactions.iter().map(|hash| ("eth_getTransactionReceipt", json!([hash]))).collect();
+    let receipts: Vec<Option<Receipt>> = node.ask_all(&calls).await?;
+    Ok(receipts.into_iter().collect())
+}
+
+async fn traces(node: &Node, tracer: Tracer, block: &FullBlock) -> anyhow::Result<Option<Traces>> {
+    let at = block.header.at();
+    let (method, params) = tracer.question(at);
+    let traces = match tracer {
+        // Nobody can execute the first block again, or has to.
+        _ if block.hashes().is_empty() => Traces::new(),
+        Tracer::Calls => {
+            let answer: Vec<TracedTransaction> = node.ask_traces(method, params).await?;
+            traces::from_calls(&answer, &block.hashes())?
+        }
+        Tracer::Flat => traces::from_flat(&node.ask_traces::<Vec<FlatCall>>(method, params).await?, at.hash)?,
+    };
+    Ok(Some(traces))
+}
+
 #[async_trait]
 impl ChainSource for Evm {
     async fn newest(&self) -> anyhow::Result<BlockRef> {
-        Ok(self.header(json!("latest")).await?.context("the node has no block")?.at())
+        Ok(self.nodes.newest().await?)
     }
 
     async fn finalized(&self) -> anyhow::Result<Option<BlockRef>> {
         Ok(self.header(json!("finalized")).await?.map(|header| header.at()))
     }
 
+    /// Of the node that is followed and no other: another may be on another branch.
     async fn at(&self, number: u64) -> anyhow::Result<Option<BlockRef>> {
-        Ok(self.header(json!(U64::from(number))).await?.map(|header| header.at()))
+        let header: Option<Header> =
+            self.nodes.followed().ask("eth_getBlockByNumber", json!([U64::from(number), false])).await?;
+        Ok(header.map(|header| header.at()))
     }
 
     async fn block(&self, hash: B256) -> anyhow::Result<Option<Block>> {
-        let full = self.nodes.ask::<Option<FullBlock>>("eth_getBlockByHash", json!([hash, true]));
-        let (block, receipts) = tokio::try_join!(full, self.receipts(hash))?;
-        let Some(block) = block else { return Ok(None) };
-        ensure!(block.header.hash == hash, "the node answered with another block");
-        let receipts = match receipts {
-            Receipts::Known(receipts) => receipts,
-            Receipts::OneByOne => self.receipts_one_by_one(&block).await?,
-        };
-        // A block that is leaving the chain: the node does not have all of it any more.
-        let Some(receipts) = receipts else { return Ok(None) };
-        Ok(Some(block.with(&receipts)?))
+        let block = self.whole(hash).await?;
+        if let Some(block) = &block {
+            self.nodes.note_read(block.at);
+        }
+        Ok(block)
     }
 
     async fn facts(&self, accounts: &[Address], at: u64) -> anyhow::Result<Vec<AccountFacts>> {
@@ -184,10 +197,11 @@ impl ChainSource for Evm {
         let codes = self.nodes.ask_all::<Bytes>(about("eth_getCode"));
         let nonces = self.nodes.ask_all::<U64>(about("eth_getTransactionCount"));
         let (codes, nonces) = tokio::try_join!(codes, nonces)?;
-        let known = codes.iter().zip(nonces).map(|(code, nonce)| AccountFacts {
-            contract: !code.is_empty() && !code.starts_with(&DELEGATION),
-            degree: nonce.to(),
-        });
+        let known = accounts
+            .iter()
+            .zip(&codes)
+            .zip(nonces)
+            .map(|((account, code), nonce)| AccountFacts { contract: is_contract(*account, code), degree: nonce.to() });
         Ok(known.collect())
     }
 
@@ -195,8 +209,21 @@ impl ChainSource for Evm {
         stream::iter(of.to_vec()).map(|of| self.balance(of)).buffered(SIDE_BY_SIDE).try_collect().await
     }
 
+    fn condition(&self) -> Condition {
+        self.nodes.condition()
+    }
+
     async fn tell_newest(&self, newest: watch::Sender<Option<BlockRef>>, poll: Duration, cancel: CancellationToken) {
-        let telling = async { tokio::join!(self.keep_subscribed(&newest), self.keep_polling(&newest, poll)) };
-        cancel.run_until_cancelled(telling).await;
+        cancel.run_until_cancelled(heads::tell(&self.nodes, &newest, poll)).await;
     }
 }
+
+/// Whether money that comes to an account goes on by its code, or not at all. The node's own contracts have no code that
+/// it would show.
+fn is_contract(account: Address, code: &[u8]) -> bool {
+    let has_code = !code.is_empty() && !code.starts_with(&DELEGATION);
+    has_code || BURNT.contains(&account) || traces::is_low(account)
+}
+
+#[cfg(test)]
+mod tests;

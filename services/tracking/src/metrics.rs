@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use haetae_core::ChainId;
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, global};
 
@@ -18,6 +19,8 @@ pub(crate) struct Metrics {
     blocks_behind: Gauge<u64>,
     last_block: Gauge<f64>,
     block_times: Gauge<f64>,
+    nodes_answering: Gauge<u64>,
+    blocks_untraced: Counter<u64>,
 }
 
 impl Metrics {
@@ -64,11 +67,29 @@ impl Metrics {
                 .with_unit("{block time}")
                 .with_description("Time since the last block was read, in usual times between blocks")
                 .build(),
+            nodes_answering: meter
+                .u64_gauge("haetae.chain.nodes_answering")
+                .with_unit("{node}")
+                .with_description("Nodes that answer and are of the chain")
+                .build(),
+            blocks_untraced: meter
+                .u64_counter("haetae.chain.blocks_untraced")
+                .with_unit("{block}")
+                .with_description("Blocks read without what calls moved in them, though nodes offer that")
+                .build(),
         }
     }
 
     pub(crate) fn reorganised(&self, chain: &str) {
         self.reorganisations.add(1, &[KeyValue::new("chain", chain.to_owned())]);
+    }
+
+    pub(crate) fn nodes(&self, chain: &ChainId, answering: u32) {
+        self.nodes_answering.record(answering.into(), &[KeyValue::new("chain", chain.to_string())]);
+    }
+
+    pub(crate) fn untraced(&self, chain: &ChainId) {
+        self.blocks_untraced.add(1, &[KeyValue::new("chain", chain.to_string())]);
     }
 
     pub(crate) fn chain(&self, chain: &str, behind: u64, since_last_block: f64, block_time: f64) {

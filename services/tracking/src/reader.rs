@@ -22,7 +22,7 @@ use crate::db::chain::Head;
 use crate::lease::Lease;
 use crate::metrics::METRICS;
 use crate::segment::{self, NoWay, Segment};
-use crate::source::{BlockRef, ChainSource};
+use crate::source::{BlockRef, ChainSource, Condition};
 use crate::tell;
 use crate::voice::{Found, Voice};
 
@@ -46,6 +46,8 @@ pub(crate) struct Reader {
     finality_asked: Option<Instant>,
     /// Since when there is a block that nobody has read.
     waiting_since: Option<Instant>,
+    /// How the nodes were when that was last noted.
+    condition: Option<Condition>,
 }
 
 /// What became of a segment.
@@ -69,6 +71,7 @@ impl Reader {
             finalized: None,
             finality_asked: None,
             waiting_since: None,
+            condition: None,
         }
     }
 
@@ -120,6 +123,7 @@ impl Reader {
         };
         if tick {
             self.measure(newest).await?;
+            self.note_condition().await?;
             self.ask_finality().await;
             self.refresh(&mut *pool.acquire().await?, head).await?;
         }
@@ -295,6 +299,17 @@ impl Reader {
             Ok(finalized) => self.finalized = finalized.map(|block| block.number),
             Err(error) => tracing::debug!(error = format!("{error:#}"), "what is final is not known now"),
         }
+    }
+
+    /// Notes how the nodes are, where that has changed and this replica reads.
+    async fn note_condition(&mut self) -> Result<(), sqlx::Error> {
+        let condition = self.source.condition();
+        METRICS.nodes(&self.chain, condition.answering);
+        if self.lease.is_held() && self.condition != Some(condition) {
+            db::chain::note_condition(self.voice.log.pool(), &self.chain, condition).await?;
+            self.condition = Some(condition);
+        }
+        Ok(())
     }
 
     async fn measure(&self, newest: BlockRef) -> Result<(), sqlx::Error> {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use async_trait::async_trait;
 use haetae_core::{ChainId, ChainKind, Moment, TransferIndex};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ChainConfig;
-use crate::evm::{Evm, Nodes};
+use crate::evm::{Evm, Nodes, Tron};
 use crate::knowledge::AccountFacts;
 
 /// The source of a chain, by what kind of chain it is.
@@ -19,9 +19,15 @@ use crate::knowledge::AccountFacts;
 /// # Errors
 /// When its nodes cannot be called at all, or chains of its kind are not read.
 pub(crate) fn open(chain: &ChainId, config: &ChainConfig) -> anyhow::Result<Arc<dyn ChainSource>> {
+    let evm = || {
+        let number = chain.node_number().with_context(|| format!("{chain} has no number"))?;
+        let nodes = Nodes::new(number, &config.nodes, Duration::from_millis(config.block_time_ms))?;
+        anyhow::Ok(Evm::new(chain.clone(), nodes))
+    };
     match chain.kind() {
-        Some(ChainKind::Evm(_)) => Ok(Arc::new(Evm::new(Nodes::new(&config.nodes)?))),
-        Some(ChainKind::Tron | ChainKind::Bitcoin(_)) | None => bail!("chains such as {chain} are not read"),
+        Some(ChainKind::Evm(_)) => Ok(Arc::new(evm()?)),
+        Some(ChainKind::Tron) => Ok(Arc::new(Tron::new(evm()?)?)),
+        Some(ChainKind::Bitcoin(_)) | None => bail!("chains such as {chain} are not read"),
     }
 }
 
@@ -85,6 +91,17 @@ pub(crate) struct BalanceAt {
     pub(crate) block: B256,
 }
 
+/// How a chain's nodes are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Condition {
+    /// As configured.
+    pub(crate) nodes: u32,
+    /// Those that answer and are of the chain.
+    pub(crate) answering: u32,
+    /// They tell what calls inside transactions moved.
+    pub(crate) internal_transfers: bool,
+}
+
 /// Nodes that are asked about a chain. What they say is checked as far as it can be: blocks are asked for by hash, and
 /// must lead back to what is stored.
 #[async_trait]
@@ -106,6 +123,11 @@ pub(crate) trait ChainSource: Send + Sync {
 
     /// Balances after blocks; none where nodes have the block and cannot say, such as those that keep no old state.
     async fn balances(&self, of: &[BalanceAt]) -> anyhow::Result<Vec<Option<U256>>>;
+
+    /// How its nodes are now.
+    fn condition(&self) -> Condition {
+        Condition::default()
+    }
 
     /// Tells of new blocks as soon as they are known, until cancelled: by subscription, and by asking every `poll`
     /// besides, so that a subscription that has died without a word costs time and nothing else.

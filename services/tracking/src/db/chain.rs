@@ -7,7 +7,7 @@ use haetae_core::{ChainId, Moment};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::code::{damaged, read, signed, unsigned};
-use crate::source::BlockRef;
+use crate::source::{BlockRef, Condition};
 
 /// How far a chain is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub(crate) struct Status {
     pub(crate) at: BlockRef,
     pub(crate) node_number: u64,
     pub(crate) handled_at: Moment,
+    pub(crate) condition: Condition,
 }
 
 /// Begins reading a chain after this block, unless it is being read already.
@@ -117,20 +118,56 @@ pub(crate) async fn recent(db: impl PgExecutor<'_>, chain: &ChainId) -> Result<B
 }
 
 pub(crate) async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Status>, sqlx::Error> {
-    let rows: Vec<(String, i64, Vec<u8>, i64, Moment)> =
-        sqlx::query_as("select chain, number, hash, node_number, handled_at from chain_head order by chain")
-            .fetch_all(db)
-            .await?;
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        chain: String,
+        number: i64,
+        hash: Vec<u8>,
+        node_number: i64,
+        handled_at: Moment,
+        nodes: i32,
+        nodes_answering: i32,
+        internal_transfers: bool,
+    }
+
+    let rows: Vec<Row> = sqlx::query_as(
+        "select chain, number, hash, node_number, handled_at, nodes, nodes_answering, internal_transfers
+         from chain_head order by chain",
+    )
+    .fetch_all(db)
+    .await?;
     rows.into_iter()
-        .map(|(chain, number, hash, node, handled_at)| {
+        .map(|row| {
             Ok(Status {
-                chain: read("chain", &chain)?,
-                at: BlockRef { number: unsigned("number", number)?, hash: read_hash(&hash)? },
-                node_number: unsigned("node_number", node)?,
-                handled_at,
+                chain: read("chain", &row.chain)?,
+                at: BlockRef { number: unsigned("number", row.number)?, hash: read_hash(&row.hash)? },
+                node_number: unsigned("node_number", row.node_number)?,
+                handled_at: row.handled_at,
+                condition: Condition {
+                    nodes: row.nodes.try_into().map_err(|_| damaged("nodes"))?,
+                    answering: row.nodes_answering.try_into().map_err(|_| damaged("nodes_answering"))?,
+                    internal_transfers: row.internal_transfers,
+                },
             })
         })
         .collect()
+}
+
+/// Notes how a chain's nodes are. For people: nothing is decided by it.
+pub(crate) async fn note_condition(
+    db: impl PgExecutor<'_>,
+    chain: &ChainId,
+    condition: Condition,
+) -> Result<(), sqlx::Error> {
+    let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    sqlx::query("update chain_head set nodes = $2, nodes_answering = $3, internal_transfers = $4 where chain = $1")
+        .bind(chain.as_str())
+        .bind(count(condition.nodes))
+        .bind(count(condition.answering))
+        .bind(condition.internal_transfers)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 async fn insert_blocks(conn: &mut PgConnection, chain: &ChainId, blocks: &[BlockRef]) -> Result<(), sqlx::Error> {

@@ -18,6 +18,9 @@ const TOKEN: &str = concat!(
     "60206000a300"
 );
 
+/// Runtime code that pays what it is called with to the account in the first word, behind nine bytes that deploy it.
+const FORWARDER: &str = concat!("600f8060093d393df3", "6000600060006000346000355af100");
+
 pub(crate) struct Chain {
     automine: AtomicBool,
     free: AtomicBool,
@@ -32,10 +35,7 @@ impl Chain {
         let anvil = Anvil::start(AnvilOptions::default()).await.unwrap();
         let accounts = anvil.rpc("eth_accounts", json!([])).await.unwrap();
         let accounts: Vec<Address> = serde_json::from_value(accounts).unwrap();
-        let deploy = json!([{"from": accounts[9], "data": format!("0x{}", deployable())}]);
-        let hash = anvil.rpc("eth_sendTransaction", deploy).await.unwrap();
-        let receipt = receipt(&anvil, &hash).await;
-        let token = serde_json::from_value(receipt["contractAddress"].clone()).unwrap();
+        let token = deploy(&anvil, accounts[9], &deployable()).await;
         Self { automine: AtomicBool::new(true), free: AtomicBool::new(false), anvil, accounts, token }
     }
 
@@ -62,6 +62,18 @@ impl Chain {
 
     pub(crate) async fn pay_to(&self, from: usize, to: Address, amount: u64) -> String {
         self.send(json!({"from": self.accounts[from], "to": to, "value": U256::from(amount)})).await
+    }
+
+    /// A contract that passes on what it is paid.
+    pub(crate) async fn forwarder(&self) -> Address {
+        deploy(&self.anvil, self.accounts[9], FORWARDER).await
+    }
+
+    /// Has a forwarder pay an account.
+    pub(crate) async fn pay_through(&self, forwarder: Address, from: usize, to: usize, amount: u64) -> String {
+        let (data, value) = (self.accounts[to].into_word(), U256::from(amount));
+        let from = self.accounts[from];
+        self.send(json!({"from": from, "to": forwarder, "data": data, "value": value, "gas": "0x20000"})).await
     }
 
     pub(crate) async fn pay_token(&self, from: usize, to: usize, amount: u64) -> String {
@@ -142,6 +154,12 @@ impl Chain {
         let hash = self.anvil.rpc("eth_sendRawTransaction", json!([raw])).await.unwrap();
         hash.as_str().unwrap().to_owned()
     }
+}
+
+async fn deploy(anvil: &Anvil, from: Address, code: &str) -> Address {
+    let deploy = json!([{"from": from, "data": format!("0x{code}")}]);
+    let hash = anvil.rpc("eth_sendTransaction", deploy).await.unwrap();
+    serde_json::from_value(receipt(anvil, &hash).await["contractAddress"].clone()).unwrap()
 }
 
 /// The node answers before it has mined.

@@ -8,6 +8,7 @@ mod authority;
 mod chain;
 mod following;
 mod mesh;
+mod nodes;
 mod reading;
 mod reorganised;
 mod speed;

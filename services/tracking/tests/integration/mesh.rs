@@ -182,6 +182,11 @@ impl Mesh {
         Self { chain, tracking, intake, connectors, authorise, exchange_keys, registry, keyring, config, _keys: folder }
     }
 
+    /// The chains that replicas read which are started from here on.
+    pub(crate) fn chains(&mut self) -> &mut Vec<ChainConfig> {
+        &mut self.config.chains
+    }
+
     /// Starts a replica and waits until the chain is being read.
     pub(crate) async fn replica(&self) -> Replica {
         let log = open(&self.tracking.db.pool, &self.tracking.origin, &self.tracking.pem).await;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use haetae_wire::operations::v1::{
-    ChainState, CircuitState, FollowerStatus, GetMeshStatusResponse, HaltState, LineState, LogStatus, Replica,
-    ServiceReport, ServiceStatus, Severity,
+    ChainCapability, ChainState, CircuitState, FollowerStatus, GetMeshStatusResponse, HaltState, LineState, LogStatus,
+    Replica, ServiceReport, ServiceStatus, Severity,
 };
 use prost_types::Timestamp;
 
@@ -140,7 +140,14 @@ impl Page<'_> {
 
     fn chain(&self, chain: &ChainState) -> Line {
         let behind = chain.node_block.saturating_sub(chain.read_block);
-        let stands = format!("block {}, {behind} behind its node", chain.read_block);
+        let mut stands = format!("block {}, {behind} behind its node", chain.read_block);
+        if chain.nodes_answering < chain.nodes {
+            stands.push_str(&format!(", {} of {} nodes answer", chain.nodes_answering, chain.nodes));
+        }
+        let internal = chain.capabilities().any(|capability| capability == ChainCapability::InternalTransfers);
+        if chain.nodes > 0 && !internal {
+            stands.push_str(", no internal transfers");
+        }
         let name = safe(&chain.chain);
         (format!("chain/{}", chain.chain), format!("chain {name}"), stands, self.ago(chain.last_block_at.as_ref()))
     }
@@ -277,6 +284,20 @@ mod tests {
     fn a_service_that_does_not_answer_has_a_row_too() {
         let down = ServiceReport { service: "tracking".into(), unreachable: "PEER_UNREACHABLE".into(), status: None };
         assert!(text(vec![down], Vec::new(), &Look::default()).contains("no replica answers (PEER_UNREACHABLE)"));
+    }
+
+    #[test]
+    fn a_chain_says_what_its_nodes_do_not() {
+        let stands = |chain: ChainState| {
+            let status = ServiceStatus { chains: vec![chain], ..ServiceStatus::default() };
+            let report = ServiceReport { service: "tracking".into(), status: Some(status), ..Default::default() };
+            text(vec![report], Vec::new(), &Look::default())
+        };
+        let alone = ChainState { chain: "eip155:1".into(), nodes: 2, nodes_answering: 1, ..ChainState::default() };
+        assert!(stands(alone.clone()).contains("1 of 2 nodes answer, no internal transfers"));
+        let internal = vec![ChainCapability::InternalTransfers.into()];
+        let well = stands(ChainState { nodes_answering: 2, capabilities: internal, ..alone });
+        assert!(!well.contains("nodes answer") && !well.contains("internal"), "{well}");
     }
 
     #[test]

@@ -1,0 +1,177 @@
+//! What several nodes of one chain are asked, and what is made of their answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::scripted::Scripted;
+use super::*;
+use crate::config::NodeConfig;
+
+const CHAIN: u64 = 137;
+
+fn hash(number: u64) -> B256 {
+    B256::with_last_byte(number.try_into().unwrap())
+}
+
+fn block(number: u64) -> Value {
+    json!({"number": U64::from(number), "hash": hash(number), "parentHash": hash(number - 1), "timestamp": "0x65",
+           "transactions": [{"hash": B256::repeat_byte(1), "from": Address::repeat_byte(1),
+                             "to": Address::repeat_byte(2), "value": "0x9"}]})
+}
+
+fn receipts(number: u64) -> Value {
+    json!([{"transactionHash": B256::repeat_byte(1), "blockHash": hash(number), "status": "0x1", "logs": [],
+            "from": Address::repeat_byte(1), "contractAddress": null}])
+}
+
+fn flat_traces(number: u64) -> Value {
+    let call = |path: &[u32], from: u8, to: u8| {
+        json!({"type": "call", "traceAddress": path, "blockHash": hash(number), "transactionHash": B256::repeat_byte(1),
+               "action": {"callType": "call", "from": Address::repeat_byte(from), "to": Address::repeat_byte(to),
+                          "value": "0x9"}})
+    };
+    json!([call(&[], 1, 2), call(&[0], 2, 3)])
+}
+
+/// A node whose chain ends at block 7.
+fn plain(method: &str, params: &Value) -> Option<Value> {
+    Some(match method {
+        "eth_chainId" => json!(U64::from(CHAIN)),
+        "eth_getBlockByNumber" => block(7),
+        "eth_getBlockByHash" if params[0] == json!(hash(7)) => block(7),
+        "eth_getBlockByHash" => Value::Null,
+        "eth_getBlockReceipts" => receipts(7),
+        _ => return None,
+    })
+}
+
+fn tracing(method: &str, params: &Value) -> Option<Value> {
+    if method == "trace_block" { Some(flat_traces(7)) } else { plain(method, params) }
+}
+
+fn evm(nodes: &[NodeConfig]) -> Evm {
+    Evm::new(ChainId::evm(CHAIN), Nodes::new(CHAIN, nodes, Duration::from_secs(2)).unwrap())
+}
+
+fn ids(block: &Block) -> Vec<String> {
+    block.transfers().iter().map(|transfer| transfer.index.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_node_of_another_chain_is_asked_nothing() {
+    let stranger = Scripted::start(|method, _| match method {
+        "eth_chainId" => Some(json!("0x1")),
+        other => panic!("a node of another chain was asked {other}"),
+    })
+    .await;
+    let node = Scripted::start(plain).await;
+    let both = evm(&[stranger.config.clone(), node.config.clone()]);
+    assert_eq!(both.newest().await.unwrap().number, 7);
+    assert!(both.block(hash(7)).await.unwrap().is_some());
+    assert!(both.facts(&[Address::ZERO], 7).await.is_err(), "the node that is of the chain does not know the calls");
+    assert_eq!(both.condition(), Condition { nodes: 2, answering: 1, internal_transfers: false });
+    let alone = evm(&[stranger.config.clone()]);
+    assert!(alone.newest().await.is_err() && alone.block(hash(7)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_node_that_comes_back_as_one_of_another_chain_is_noticed() {
+    let chain = Arc::new(AtomicU64::new(CHAIN));
+    let said = Arc::clone(&chain);
+    let node = Scripted::start(move |method, params| match method {
+        "eth_chainId" => Some(json!(U64::from(said.load(Ordering::Relaxed)))),
+        _ => plain(method, params),
+    })
+    .await;
+    let port: std::net::SocketAddr = node.config.http["http://".len()..].trim_end_matches("/jsonrpc").parse().unwrap();
+    let proxy = haetae_testkit::proxy::FaultProxy::start(port).await.unwrap();
+    let http = format!("http://{}/jsonrpc", proxy.address());
+    let evm = evm(&[NodeConfig { http, ..NodeConfig::default() }]);
+    assert_eq!(evm.newest().await.unwrap().number, 7);
+
+    proxy.set(haetae_testkit::proxy::Mode::Refuse).await.unwrap();
+    proxy.cut().await.unwrap();
+    assert!(evm.newest().await.is_err());
+    assert_eq!(evm.condition().answering, 0);
+    chain.store(1, Ordering::Relaxed);
+    proxy.set(haetae_testkit::proxy::Mode::Pass).await.unwrap();
+    assert!(evm.newest().await.unwrap_err().to_string().contains("another chain"));
+    chain.store(CHAIN, Ordering::Relaxed);
+    assert_eq!(evm.newest().await.unwrap().number, 7);
+}
+
+#[tokio::test]
+async fn a_block_is_taken_whole_from_one_node() {
+    let without_receipts = Scripted::start(|method, params| match method {
+        "eth_getBlockReceipts" => Some(Value::Null),
+        _ => plain(method, params),
+    })
+    .await;
+    let of_another_block = Scripted::start(|method, params| match method {
+        "eth_getBlockReceipts" => Some(super::tests::receipts(6)),
+        _ => plain(method, params),
+    })
+    .await;
+    let whole = Scripted::start(plain).await;
+    let lacking = [without_receipts.config.clone(), of_another_block.config.clone()];
+    assert_eq!(evm(&lacking[..1]).block(hash(7)).await.unwrap(), None);
+    assert!(evm(&lacking).block(hash(7)).await.is_err());
+    let all = [lacking.as_slice(), &[whole.config.clone()]].concat();
+    assert_eq!(ids(&evm(&all).block(hash(7)).await.unwrap().unwrap()), ["native"]);
+    assert_eq!(evm(&all).block(hash(8)).await.unwrap(), None, "no node has it");
+}
+
+#[tokio::test]
+async fn what_calls_moved_is_asked_of_the_node_that_can_tell() {
+    let (silent, telling) = (Scripted::start(plain).await, Scripted::start(tracing).await);
+    let both = evm(&[silent.config.clone(), telling.config.clone()]);
+    both.newest().await.unwrap();
+    both.nodes.look_around().await;
+    both.newest().await.unwrap();
+    assert!(both.condition().internal_transfers);
+    assert_eq!(ids(&both.block(hash(7)).await.unwrap().unwrap()), ["native", "trace/0"]);
+    let alone = evm(&[silent.config.clone()]);
+    assert_eq!(ids(&alone.block(hash(7)).await.unwrap().unwrap()), ["native"]);
+    assert!(!alone.condition().internal_transfers);
+}
+
+#[tokio::test]
+async fn a_block_that_cannot_be_traced_is_read_without() {
+    let mut asked = 0;
+    let forgetful = Scripted::start(move |method, params| match method {
+        "trace_block" => {
+            asked += 1;
+            // It can tell when it is asked whether it can, and has lost the state later.
+            (asked == 1).then(|| flat_traces(7))
+        }
+        _ => plain(method, params),
+    })
+    .await;
+    let evm = evm(&[forgetful.config.clone()]);
+    evm.newest().await.unwrap();
+    assert!(evm.condition().internal_transfers);
+    assert_eq!(ids(&evm.block(hash(7)).await.unwrap().unwrap()), ["native"]);
+}
+
+#[tokio::test]
+async fn what_is_burnt_and_what_the_node_itself_executes_goes_no_further() {
+    let node = Scripted::start(|method, params| match method {
+        "eth_getCode" if params[0] == json!(Address::repeat_byte(7)) => Some(json!("0x6000")),
+        "eth_getCode" if params[0] == json!(Address::repeat_byte(8)) => Some(json!("0xef01000707")),
+        "eth_getCode" => Some(json!("0x")),
+        "eth_getTransactionCount" => Some(json!("0x3")),
+        _ => plain(method, params),
+    })
+    .await;
+    let accounts = [
+        Address::ZERO,
+        BURNT[1],
+        Address::with_last_byte(9),
+        Address::repeat_byte(7),
+        Address::repeat_byte(8),
+        Address::repeat_byte(9),
+    ];
+    let facts = evm(&[node.config.clone()]).facts(&accounts, 7).await.unwrap();
+    let contracts: Vec<bool> = facts.iter().map(|facts| facts.contract).collect();
+    assert_eq!(contracts, [true, true, true, true, false, false]);
+}
