@@ -60,10 +60,7 @@ impl Evm {
         let (block, receipts) = tokio::try_join!(block, receipts(node, hash))?;
         let Some(block) = block else { return Ok(None) };
         ensure!(block.header.hash == hash, "the node answered with another block");
-        let receipts = match receipts {
-            Receipts::Known(receipts) => receipts,
-            Receipts::OneByOne => receipts_one_by_one(node, &block.hashes()).await?,
-        };
+        let receipts = receipts.all(node, &block.hashes()).await?;
         // A block that is leaving the chain: the node does not have all of it any more.
         let Some(receipts) = receipts else { return Ok(None) };
         let traces = match node.known().tracer {
@@ -136,6 +133,23 @@ enum Receipts {
     OneByOne,
 }
 
+impl Receipts {
+    /// The receipts of these transactions; none where the node does not have all of them.
+    async fn all(self, node: &Node, transactions: &[B256]) -> Result<Option<Vec<Receipt>>, NoAnswer> {
+        match self {
+            // Some have nothing to say of a block that is empty.
+            Self::Known(None) if transactions.is_empty() => Ok(Some(Vec::new())),
+            Self::Known(receipts) => Ok(receipts),
+            Self::OneByOne => {
+                let calls: Vec<_> =
+                    transactions.iter().map(|hash| ("eth_getTransactionReceipt", json!([hash]))).collect();
+                let receipts: Vec<Option<Receipt>> = node.ask_all(&calls).await?;
+                Ok(receipts.into_iter().collect())
+            }
+        }
+    }
+}
+
 /// All receipts of a block. Nodes that do not know the call for a whole block are asked for each.
 async fn receipts(node: &Node, hash: B256) -> Result<Receipts, NoAnswer> {
     match node.ask::<Option<Vec<Receipt>>>("eth_getBlockReceipts", json!([hash])).await {
@@ -143,12 +157,6 @@ async fn receipts(node: &Node, hash: B256) -> Result<Receipts, NoAnswer> {
         Err(error) if error.unknown_method() => Ok(Receipts::OneByOne),
         Err(error) => Err(error),
     }
-}
-
-async fn receipts_one_by_one(node: &Node, transactions: &[B256]) -> Result<Option<Vec<Receipt>>, NoAnswer> {
-    let calls: Vec<_> = transactions.iter().map(|hash| ("eth_getTransactionReceipt", json!([hash]))).collect();
-    let receipts: Vec<Option<Receipt>> = node.ask_all(&calls).await?;
-    Ok(receipts.into_iter().collect())
 }
 
 async fn traces(node: &Node, tracer: Tracer, block: &FullBlock) -> anyhow::Result<Option<Traces>> {

@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How long it may take to say where its chain ends. A node that takes longer is of no use.
 const TIP: Duration = Duration::from_secs(3);
 /// How long it may take to execute a whole block again.
-const TRACE: Duration = Duration::from_secs(15);
+const TRACE: Duration = Duration::from_secs(10);
 /// Calls in one request at most.
 const BATCH: usize = 100;
 /// JSON-RPC 2.0: the method does not exist.
@@ -109,10 +109,12 @@ impl Node {
         self.call(method, params, ANSWER).await
     }
 
-    /// One call for which the node has to execute a block again.
+    /// One call for which the node has to execute a block again. If that takes too long, it still answers other calls.
     pub(super) async fn ask_traces<T: Answer>(&self, method: &'static str, params: Value) -> Result<T, NoAnswer> {
         self.meet().await?;
-        self.call(method, params, TRACE).await
+        let silent = NoAnswer::Silent { what: method, place: self.place };
+        let asking = self.client.request(method, params);
+        timeout(TRACE, asking).await.map_or(Err(silent), |answer| self.heard(method, answer))
     }
 
     /// Calls that are answered in their order.
@@ -129,7 +131,7 @@ impl Node {
                 batch.send().await?;
                 try_join_all(waiting).await
             };
-            answers.extend(self.heard("batch", timeout(ANSWER, asking).await)?);
+            answers.extend(self.in_time("batch", timeout(ANSWER, asking).await)?);
         }
         Ok(answers)
     }
@@ -175,11 +177,11 @@ impl Node {
         if stranger { Err(NoAnswer::OtherChain { place: self.place }) } else { Ok(()) }
     }
 
-    /// How it can be asked what calls moved; none where it does not tell.
+    /// How it can be asked what calls moved; none where it does not tell, or takes too long for a chain to be followed by it.
     async fn tracer(&self, at: BlockRef) -> Option<Tracer> {
         for tracer in [Tracer::Calls, Tracer::Flat] {
             let (method, params) = tracer.question(at);
-            match self.call::<IgnoredAny>(method, params, TRACE).await {
+            match self.call::<IgnoredAny>(method, params, ANSWER).await {
                 Ok(_) => return Some(tracer),
                 // What happened in the first block no node can tell.
                 Err(error @ NoAnswer::Refused { .. }) if at.number == 0 && !error.unknown_method() => {
@@ -192,17 +194,21 @@ impl Node {
     }
 
     async fn call<T: Answer>(&self, method: &'static str, params: Value, within: Duration) -> Result<T, NoAnswer> {
-        self.heard(method, timeout(within, self.client.request(method, params)).await)
+        self.in_time(method, timeout(within, self.client.request(method, params)).await)
     }
 
-    /// Notes whether a node has answered at all.
-    fn heard<T>(
+    fn in_time<T>(
         &self,
         what: &'static str,
         answer: Result<Result<T, TransportError>, tokio::time::error::Elapsed>,
     ) -> Result<T, NoAnswer> {
+        self.heard(what, answer.unwrap_or_else(|_| Err(TransportErrorKind::custom_str("no answer in time"))))
+    }
+
+    /// Notes whether the node has answered at all.
+    fn heard<T>(&self, what: &'static str, answer: Result<T, TransportError>) -> Result<T, NoAnswer> {
         let place = self.place;
-        match answer.unwrap_or_else(|_| Err(TransportErrorKind::custom_str("no answer in time"))) {
+        match answer {
             Ok(answer) => Ok(answer),
             Err(RpcError::ErrorResp(error)) => Err(NoAnswer::Refused { what, code: error.code }),
             Err(RpcError::DeserError { .. } | RpcError::NullResp) => Err(NoAnswer::Senseless { what, place }),

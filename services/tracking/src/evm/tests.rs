@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use haetae_testkit::anvil::{Anvil, AnvilOptions};
+use haetae_testkit::proxy::{FaultProxy, Mode};
+
 use super::scripted::Scripted;
 use super::*;
 use crate::config::NodeConfig;
@@ -84,17 +87,17 @@ async fn a_node_that_comes_back_as_one_of_another_chain_is_noticed() {
     })
     .await;
     let port: std::net::SocketAddr = node.config.http["http://".len()..].trim_end_matches("/jsonrpc").parse().unwrap();
-    let proxy = haetae_testkit::proxy::FaultProxy::start(port).await.unwrap();
+    let proxy = FaultProxy::start(port).await.unwrap();
     let http = format!("http://{}/jsonrpc", proxy.address());
     let evm = evm(&[NodeConfig { http, ..NodeConfig::default() }]);
     assert_eq!(evm.newest().await.unwrap().number, 7);
 
-    proxy.set(haetae_testkit::proxy::Mode::Refuse).await.unwrap();
+    proxy.set(Mode::Refuse).await.unwrap();
     proxy.cut().await.unwrap();
     assert!(evm.newest().await.is_err());
     assert_eq!(evm.condition().answering, 0);
     chain.store(1, Ordering::Relaxed);
-    proxy.set(haetae_testkit::proxy::Mode::Pass).await.unwrap();
+    proxy.set(Mode::Pass).await.unwrap();
     assert!(evm.newest().await.unwrap_err().to_string().contains("another chain"));
     chain.store(CHAIN, Ordering::Relaxed);
     assert_eq!(evm.newest().await.unwrap().number, 7);
@@ -133,6 +136,48 @@ async fn what_calls_moved_is_asked_of_the_node_that_can_tell() {
     let alone = evm(&[silent.config.clone()]);
     assert_eq!(ids(&alone.block(hash(7)).await.unwrap().unwrap()), ["native"]);
     assert!(!alone.condition().internal_transfers);
+}
+
+/// A transaction that calls a precompiled contract, pays, writes a log, makes a contract that ends at once, tries to pay
+/// more than it has, and pays again.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_tracers_of_a_real_node_tell_the_same() {
+    let payee = "77".repeat(20);
+    let pay = |amount: &str| format!("6000600060006000{amount}73{payee}5af150");
+    let ends = format!("7573{payee}ff6000526016600a6002f050");
+    let code =
+        ["600060006000600060045afa50", &pay("6001"), "60006000a0", &ends, &pay(&format!("6f{}", "ff".repeat(16)))];
+    let code = format!("0x{}{}00", code.concat(), pay("6003"));
+    let anvil = Anvil::start(AnvilOptions { chain_id: CHAIN, ..AnvilOptions::default() }).await.unwrap();
+    let from = anvil.rpc("eth_accounts", json!([])).await.unwrap()[0].clone();
+    let sent = json!([{"from": from, "data": code, "value": "0x64", "gas": "0x100000"}]);
+    let transaction = anvil.rpc("eth_sendTransaction", sent).await.unwrap();
+    let evm = evm(&[NodeConfig { http: anvil.http_url(), ..NodeConfig::default() }]);
+    let receipt = loop {
+        let receipt = anvil.rpc("eth_getTransactionReceipt", json!([transaction])).await.unwrap();
+        if !receipt.is_null() {
+            break receipt;
+        }
+    };
+    assert_eq!(receipt["status"], "0x1");
+
+    let at = evm.newest().await.unwrap();
+    let node = evm.nodes.followed();
+    assert_eq!(node.known().tracer, Some(Tracer::Calls));
+    let hash: B256 = serde_json::from_value(transaction).unwrap();
+    let (method, params) = Tracer::Calls.question(at);
+    let calls: Vec<TracedTransaction> = node.ask_traces(method, params).await.unwrap();
+    let mut calls = traces::from_calls(&calls, &[hash]).unwrap().remove(&hash).unwrap();
+    let (method, params) = Tracer::Flat.question(at);
+    let flat: Vec<FlatCall> = node.ask_traces(method, params).await.unwrap();
+    let flat = traces::from_flat(&flat, at.hash).unwrap().remove(&hash).unwrap();
+    let block = evm.block(at.hash).await.unwrap().unwrap();
+    assert_eq!(ids(&block), ["fee", "native", "trace/0", "trace/1", "trace/1/0", "trace/2"]);
+    let amounts: Vec<u64> = block.transfers()[1..].iter().map(|transfer| transfer.amount.to()).collect();
+    assert_eq!(amounts, [100, 1, 2, 2, 3]);
+    assert!(matches!(calls[1], traces::Step::Logged(_)), "{calls:?}");
+    calls.retain(|step| matches!(step, traces::Step::Moved { .. }));
+    assert_eq!(calls, flat);
 }
 
 #[tokio::test]

@@ -221,10 +221,9 @@ pub(super) fn from_flat(calls: &[FlatCall], block: B256) -> anyhow::Result<Trace
                 path
             }
         };
-        if let Some((from, to, amount)) = moved.filter(|(.., amount)| !path.is_empty() && !amount.is_zero()) {
-            if call.moves() {
-                steps.push(Step::Moved { path: path.clone(), from, to, amount });
-            }
+        let moves = call.moves() && !path.is_empty();
+        if let Some((from, to, amount)) = moved.filter(|(.., amount)| moves && !amount.is_zero()) {
+            steps.push(Step::Moved { path: path.clone(), from, to, amount });
         }
         numbered.insert((transaction, call.trace_address.as_slice()), Numbered { path, calls: 0 });
     }

@@ -24,7 +24,7 @@ use self::api::{Api, Info, Sent};
 use super::answers::{FullBlock, Header, Receipt, Transaction};
 use super::node::Node;
 use super::traces::{Step, Traces};
-use super::{Evm, Receipts, is_contract, receipts};
+use super::{Evm, is_contract, receipts};
 use crate::knowledge::AccountFacts;
 use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition};
 
@@ -58,10 +58,7 @@ impl Tron {
         let Some(named) = named else { return Ok(None) };
         let at = named.header.at();
         ensure!(at.hash == hash, "the node answered with another block");
-        let receipts = match receipts {
-            Receipts::Known(receipts) => receipts,
-            Receipts::OneByOne => super::receipts_one_by_one(node, &named.transactions).await?,
-        };
+        let receipts = receipts.all(node, &named.transactions).await?;
         let sent = self.api.block(&node.config, hash);
         let (sent, infos) = tokio::try_join!(sent, self.api.infos(&node.config, at.number))?;
         let (Some(receipts), Some(sent)) = (receipts, sent) else { return Ok(None) };

@@ -76,11 +76,20 @@ impl Chain {
         self.send(json!({"from": from, "to": forwarder, "data": data, "value": value, "gas": "0x20000"})).await
     }
 
+    /// A contract that says the same as the token.
+    pub(crate) async fn another_token(&self) -> Address {
+        deploy(&self.anvil, self.accounts[9], &deployable()).await
+    }
+
     pub(crate) async fn pay_token(&self, from: usize, to: usize, amount: u64) -> String {
-        let mut data = self.accounts[to].into_word().to_vec();
+        self.pay_token_of(self.token, from, self.accounts[to], amount).await
+    }
+
+    pub(crate) async fn pay_token_of(&self, token: Address, from: usize, to: Address, amount: u64) -> String {
+        let mut data = to.into_word().to_vec();
         data.extend(U256::from(amount).to_be_bytes::<32>());
         let data = alloy_primitives::hex::encode_prefixed(data);
-        self.send(json!({"from": self.accounts[from], "to": self.token, "data": data, "gas": "0x20000"})).await
+        self.send(json!({"from": self.accounts[from], "to": token, "data": data, "gas": "0x20000"})).await
     }
 
     async fn send(&self, mut transaction: Value) -> String {

@@ -9,6 +9,7 @@ mod chain;
 mod following;
 mod mesh;
 mod nodes;
+mod odd;
 mod reading;
 mod reorganised;
 mod speed;
