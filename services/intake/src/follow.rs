@@ -65,6 +65,10 @@ impl Handler for Tracking {
                 let ended = tracking::TrailEnded::decode(bytes)?;
                 self.found(tx, ended.watch_id.clone(), Item::Ended(ended), entry).await
             }
+            "address-reached" => {
+                let reached = tracking::AddressReached::decode(bytes)?;
+                self.found(tx, reached.watch_id.clone(), Item::Reached(reached), entry).await
+            }
             "arrival" => {
                 let arrival = exchange::Arrival::decode(envelope(bytes)?.payload.as_slice())?;
                 let arrived = tracking::Arrived {

@@ -205,7 +205,11 @@ impl Found<'_> {
         let silence = self.age(chain.last_block_at.as_ref());
         let block_time = chain.block_time.as_ref().map_or(Duration::ZERO, |time| Duration::seconds(time.seconds));
         let behind = chain.node_block.saturating_sub(chain.read_block);
-        if chain.last_block_at.is_none() {
+        if chain.halted_at.is_some() {
+            let halted = self.age(chain.halted_at.as_ref()).whole_seconds();
+            let what = format!("halted {halted} s ago: more blocks left the chain than may be taken back");
+            self.person(part, what, "Find out which chain is the true one; the runbook ChainStuck says how to go on.");
+        } else if chain.last_block_at.is_none() {
             let what = "no block was read yet".to_owned();
             self.person(part, what, "Its nodes do not answer: see tracking's logs and the chain's configuration.");
         } else if silence > SILENT.max(block_time * BLOCK_TIMES) {
@@ -378,6 +382,12 @@ mod tests {
         };
         assert_eq!((line("freeze"), line("release")), (Severity::Person, Severity::Person));
         assert_eq!(line("question"), Severity::Watch);
+    }
+
+    #[test]
+    fn a_chain_that_halted_needs_a_person_though_it_was_read_just_now() {
+        let chain = ChainState { last_block_at: ago(1), halted_at: ago(1), ..ChainState::default() };
+        assert_eq!(findings(ServiceStatus { chains: vec![chain], ..ServiceStatus::default() })[0].0, Severity::Person);
     }
 
     #[test]

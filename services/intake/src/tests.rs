@@ -1,6 +1,7 @@
 //! Intake on a real database, followed logs included: calls are made to the service as the layers in front hand them on.
 
 mod ahead;
+mod failures;
 mod followed;
 mod granted;
 mod in_line;

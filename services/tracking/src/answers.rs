@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use async_trait::async_trait;
-use haetae_core::{EventContent, ExchangeId, LegId, LegReport, Moment, micros};
+use haetae_core::{EventContent, ExchangeId, LegId, LegReport, Moment};
 use haetae_ledger::{FollowedEntry, HandleError, Handler};
 use haetae_wire::connector::v1::{EventReceived, ExchangeUnavailable, OrderUndelivered, ReceiptReceived};
 use haetae_wire::signed::{open_event, open_receipt};
@@ -38,8 +38,14 @@ enum News {
 #[async_trait]
 impl Handler for Answers {
     async fn handle(&self, tx: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
-        let payload = entry.payload.as_slice();
-        let (exchange, leg, news) = match entry.kind.as_str() {
+        self.act(tx, &entry.kind, &entry.payload).await
+    }
+}
+
+impl Answers {
+    /// Acts on a fact of the connector's.
+    pub(crate) async fn act(&self, tx: &mut PgConnection, kind: &str, payload: &[u8]) -> Result<(), HandleError> {
+        let (exchange, leg, news) = match kind {
             "receipt" => {
                 let fact = ReceiptReceived::decode(payload)?;
                 let receipt = open_receipt(&fact.receipt, &self.voice.keyring, &self.exchange, None);
@@ -72,15 +78,11 @@ impl Handler for Answers {
         // Most legs are freeze's, and none of our business.
         let Some(asker) = db::question::asker(&mut *tx, leg).await? else { return Ok(()) };
         match news {
-            Ok(news) if exchange == self.exchange.as_str() => {
-                self.hear(tx, leg, asker, news, micros(Moment::now_utc())).await
-            }
+            Ok(news) if exchange == self.exchange.as_str() => self.hear(tx, leg, asker, news, self.voice.now()).await,
             _ => self.disregard(),
         }
     }
-}
 
-impl Answers {
     /// A statement that does not verify is no poison, and is not acted on.
     fn disregard(&self) -> Result<(), HandleError> {
         METRICS.disregarded.add(1, &[opentelemetry::KeyValue::new("exchange", self.exchange.to_string())]);

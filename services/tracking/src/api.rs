@@ -107,6 +107,9 @@ impl TrackingService for Api {
             nodes: status.condition.nodes,
             nodes_answering: status.condition.answering,
             capabilities: capabilities(status.condition),
+            halted_at: status.halt.map(|halt| timestamp(halt.since)),
+            halted_by_number: status.halt.map(|halt| halt.by.number).unwrap_or_default(),
+            halted_by_hash: status.halt.map(|halt| status.chain.hash(halt.by.hash)).unwrap_or_default(),
         });
         Ok(Response::new(ListChainsResponse { chains: chains.collect() }))
     }
@@ -127,6 +130,7 @@ pub(crate) async fn own(pool: PgPool, block_times: Arc<BTreeMap<ChainId, Duratio
             nodes: condition.nodes,
             nodes_answering: condition.answering,
             capabilities: capabilities(condition),
+            halted_at: read.and_then(|status| status.halt).map(|halt| timestamp(halt.since)),
         }
     });
     Ok(Own { chains: chains.collect(), ..Own::default() })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use async_trait::async_trait;
-use haetae_core::{Authorisation, ChainId, Moment, Reason, RequestId, Target, micros};
+use haetae_core::{Authorisation, ChainId, Moment, Reason, RequestId, Target};
 use haetae_ledger::{FollowedEntry, HandleError, Handler};
 use haetae_wire::intake::v1::RequestGranted;
 use haetae_wire::signed::open_authorisation;
@@ -31,21 +31,26 @@ pub(crate) struct Intake {
 #[async_trait]
 impl Handler for Intake {
     async fn handle(&self, tx: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
-        match entry.kind.as_str() {
-            "authorisation" => self.keep(tx, &entry.payload).await,
-            "request-granted" => {
-                let granted = RequestGranted::decode(entry.payload.as_slice())?;
-                let grant = read_grant(&granted).map_err(|faults| {
-                    HandleError::poison(anyhow!("a grant with {} faults: {:?}", faults.len(), fields(&faults)))
-                })?;
-                self.begin(tx, grant, micros(Moment::now_utc())).await
-            }
-            _ => Ok(()),
-        }
+        self.act(tx, &entry.kind, &entry.payload).await
     }
 }
 
 impl Intake {
+    /// Acts on a fact of intake's.
+    pub(crate) async fn act(&self, tx: &mut PgConnection, kind: &str, payload: &[u8]) -> Result<(), HandleError> {
+        match kind {
+            "authorisation" => self.keep(tx, payload).await,
+            "request-granted" => {
+                let granted = RequestGranted::decode(payload)?;
+                let grant = read_grant(&granted).map_err(|faults| {
+                    HandleError::poison(anyhow!("a grant with {} faults: {:?}", faults.len(), fields(&faults)))
+                })?;
+                self.begin(tx, grant, self.voice.now()).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn keep(&self, tx: &mut PgConnection, envelope: &[u8]) -> Result<(), HandleError> {
         let authorisation = open_authorisation(envelope, &self.voice.keyring).map_err(HandleError::poison)?;
         Ok(db::authorisation::insert(tx, &authorisation, envelope).await?)

@@ -8,6 +8,9 @@
 
 mod answers;
 mod api;
+#[cfg(test)]
+#[path = "../tests/integration/authority.rs"]
+mod authority;
 mod book;
 mod config;
 mod db;
@@ -23,6 +26,8 @@ mod reader;
 mod said;
 #[cfg(test)]
 mod scene;
+#[cfg(test)]
+mod scripted;
 mod segment;
 mod source;
 mod taint;

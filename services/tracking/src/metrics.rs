@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     block_times: Gauge<f64>,
     nodes_answering: Gauge<u64>,
     blocks_untraced: Counter<u64>,
+    halted: Gauge<u64>,
 }
 
 impl Metrics {
@@ -77,6 +78,13 @@ impl Metrics {
                 .with_unit("{block}")
                 .with_description("Blocks read without what calls moved in them, though nodes offer that")
                 .build(),
+            halted: meter
+                .u64_gauge("haetae.chain.halted")
+                .with_unit("{chain}")
+                .with_description(
+                    "1 while more blocks have left the chain than may be taken back, so that nothing is read",
+                )
+                .build(),
         }
     }
 
@@ -92,8 +100,9 @@ impl Metrics {
         self.blocks_untraced.add(1, &[KeyValue::new("chain", chain.to_string())]);
     }
 
-    pub(crate) fn chain(&self, chain: &str, behind: u64, since_last_block: f64, block_time: f64) {
+    pub(crate) fn chain(&self, chain: &str, behind: u64, since_last_block: f64, block_time: f64, halted: bool) {
         let of = [KeyValue::new("chain", chain.to_owned())];
+        self.halted.record(halted.into(), &of);
         self.blocks_behind.record(behind, &of);
         self.last_block.record(since_last_block, &of);
         self.block_times.record(since_last_block / block_time, &of);

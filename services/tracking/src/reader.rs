@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haetae_core::{ChainId, Moment, TransferId, WatchId, micros};
+use haetae_core::{ChainId, Moment, TransferId, WatchId};
 use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -108,8 +108,6 @@ impl Reader {
             let Some(newest) = newest else { continue };
             if let Err(error) = self.look(newest, tick, &cancel).await {
                 tracing::warn!(chain = %self.chain, error = format!("{error:#}"), "reading waits");
-                // What the book holds may not be what was stored.
-                self.forget();
             }
         }
     }
@@ -117,10 +115,7 @@ impl Reader {
     /// Reads what there is to read, if it is for this replica to do.
     async fn look(&mut self, newest: BlockRef, tick: bool, cancel: &CancellationToken) -> anyhow::Result<()> {
         let pool = self.voice.log.pool().clone();
-        let Some(mut head) = db::chain::head(&pool, &self.chain).await? else {
-            let mut conn = pool.acquire().await?;
-            return Ok(db::chain::begin(&mut conn, &self.chain, newest, micros(Moment::now_utc())).await?);
-        };
+        let Some(mut head) = db::chain::head(&pool, &self.chain).await? else { return self.begin(newest).await };
         if tick {
             self.measure(newest).await?;
             self.note_condition().await?;
@@ -129,7 +124,7 @@ impl Reader {
         }
         if head.at == newest {
             self.waiting_since = None;
-            return Ok(());
+            return self.lead_back(head).await;
         }
         let waiting_since = *self.waiting_since.get_or_insert_with(Instant::now);
         if !self.lease.is_held() && waiting_since.elapsed() < PATIENCE {
@@ -147,16 +142,38 @@ impl Reader {
         Ok(())
     }
 
+    /// Begins to read the chain after this block. Those before it are noted too, so that it may leave the chain itself.
+    async fn begin(&self, at: BlockRef) -> anyhow::Result<()> {
+        let before = segment::before(&*self.source, at, self.config.max_reorg_depth).await?;
+        let mut conn = self.voice.log.pool().acquire().await?;
+        Ok(db::chain::begin(&mut conn, &self.chain, &before, at, self.voice.now()).await?)
+    }
+
+    /// The node's chain leads to what was read, or back to it.
+    async fn lead_back(&self, head: Head) -> anyhow::Result<()> {
+        if head.halted {
+            db::chain::go_on(self.voice.log.pool(), &self.chain).await?;
+            tracing::info!(chain = %self.chain, "the node's chain leads back to what was read: it is read on");
+        }
+        Ok(())
+    }
+
     /// Reads one segment. False where there is none.
     async fn step(&mut self, head: Head, newest: BlockRef) -> anyhow::Result<bool> {
         let pool = self.voice.log.pool().clone();
-        let read = db::chain::recent(&pool, &self.chain).await?;
+        let read = db::chain::recent(&pool, &self.chain, self.config.max_reorg_depth).await?;
         let segment = match segment::next(&*self.source, &read, head.at, newest).await {
             Ok(Some(segment)) => segment,
-            Ok(None) => return Ok(false),
+            Ok(None) => {
+                self.lead_back(head).await?;
+                return Ok(false);
+            }
             Err(NoWay::Node(error)) => return Err(error),
             Err(error @ NoWay::TooDeep(_)) => {
-                tracing::error!(chain = %self.chain, %error, "the chain cannot be read on: a person has to look");
+                // Which chain is the true one is not guessed.
+                if db::chain::halt(&pool, &self.chain, head.at, newest, self.voice.now()).await? {
+                    tracing::error!(chain = %self.chain, %error, "the chain cannot be read on: a person has to look");
+                }
                 return Err(error.into());
             }
         };
@@ -168,9 +185,10 @@ impl Reader {
             match self.write(head, &segment, newest, &asked).await {
                 Ok(Written::Yes | Written::Overtaken) => return Ok(true),
                 Err(error) => {
+                    // What the book holds is not what was stored.
+                    self.forget();
                     // A watch came in just now, or a way led through accounts of several blocks.
                     let needed = error.downcast::<Needed>()?;
-                    self.forget();
                     self.ask(needed.into(), newest, &mut asked).await?;
                 }
             }
@@ -191,13 +209,14 @@ impl Reader {
         let Some(head) = head.filter(|head| head.at == expected.at) else { return Ok(Written::Overtaken) };
         self.refresh(&mut tx, head).await?;
 
-        let now = micros(Moment::now_utc());
+        let now = voice.now();
         let mut touched = BTreeSet::new();
         if segment.fork != head.at {
             METRICS.reorganised(self.chain.as_str());
             let depth = head.at.number.saturating_sub(segment.fork.number);
             tracing::warn!(chain = %self.chain, depth, "blocks have left the chain");
             touched.extend(self.book.rewind(segment.fork.number));
+            db::watch::begin_earlier(&mut tx, &self.chain, segment.fork.number).await?;
         }
         for block in &segment.blocks {
             touched.extend(self.book.take_in(block, now, asked)?);
@@ -211,8 +230,8 @@ impl Reader {
             .collect();
 
         let blocks: Vec<BlockRef> = segment.blocks.iter().map(|block| block.at).collect();
-        let keep = self.config.max_reorg_depth;
-        db::chain::advance(&mut tx, &self.chain, segment.fork, &blocks, keep, newest.number, now).await?;
+        let depth = self.config.max_reorg_depth;
+        db::chain::advance(&mut tx, &self.chain, segment.fork, &blocks, depth, newest.number, now).await?;
         let marks = self.say(&mut tx, &blocks, found, now).await?;
         voice.log.commit(tx).await?;
         for (watch, transfer, finality) in marks {
@@ -316,10 +335,18 @@ impl Reader {
         let chains = db::chain::list(self.voice.log.pool()).await?;
         if let Some(status) = chains.iter().find(|status| status.chain == self.chain) {
             let behind = newest.number.saturating_sub(status.at.number);
-            let since = (Moment::now_utc() - status.handled_at).as_seconds_f64();
+            let since = (self.voice.now() - status.handled_at).as_seconds_f64();
             let block_time = Duration::from_millis(self.config.block_time_ms).as_secs_f64();
-            METRICS.chain(self.chain.as_str(), behind, since, block_time.max(0.001));
+            let halted = status.halt.is_some();
+            METRICS.chain(self.chain.as_str(), behind, since, block_time.max(0.001), halted);
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod weeks;
+#[cfg(test)]
+mod world;

@@ -84,6 +84,10 @@ pub(crate) enum Change {
     Arrival { sighting: Sighting, arrival: SaidArrival },
     /// A trail ends at this account.
     Ended { sighting: Sighting, account: Account, end: SaidEnd },
+    /// A trail does not end at this account after all.
+    NotEnded { sighting: Sighting, account: Account, end: SaidEnd },
+    /// No hop leads to an account on the way any more; or one does again.
+    Reached { account: Account, reached: bool },
     /// What was stolen ends at the root itself, before any transfer.
     EndedAtRoot { account: Account, asset: Asset, end: SaidEnd },
 }
@@ -93,17 +97,23 @@ impl Change {
         match self {
             Self::Finality { finality, .. } => *finality == Finality::Retracted,
             Self::Arrival { arrival, .. } => arrival.state == ArrivalState::Retracted,
-            Self::Hop { .. } | Self::Ended { .. } | Self::EndedAtRoot { .. } => false,
+            Self::NotEnded { .. } => true,
+            Self::Hop { .. } | Self::Ended { .. } | Self::EndedAtRoot { .. } | Self::Reached { .. } => false,
         }
     }
 }
 
 impl Said {
+    /// A hop was said that was not taken back.
+    pub(crate) fn hop_stands(&self) -> bool {
+        self.hop.as_ref().is_some_and(|hop| hop.finality != Finality::Retracted)
+    }
+
     /// Something was said that was not taken back.
     #[cfg(test)]
     pub(crate) fn stands(&self) -> bool {
         self.end.is_some()
-            || self.hop.as_ref().is_some_and(|hop| hop.finality != Finality::Retracted)
+            || self.hop_stands()
             || self.arrival.as_ref().is_some_and(|arrival| arrival.state != ArrivalState::Retracted)
     }
 }
@@ -118,7 +128,7 @@ pub(crate) fn settle(said: &Said, sighting: &Sighting, outcome: &Outcome) -> (Sa
     let said = Said {
         hop: settle_hop(said.hop.as_ref(), sighting, hop, &mut changes),
         arrival: settle_arrival(said.arrival.as_ref(), sighting, hop, &mut changes),
-        end: settle_end(said.end.as_ref(), sighting, outcome, &mut changes),
+        end: settle_end(said, sighting, outcome, &mut changes),
     };
     (said, changes)
 }
@@ -196,30 +206,32 @@ fn settle_arrival(
     }
 }
 
-fn settle_end(
-    said: Option<&SaidEnd>,
-    sighting: &Sighting,
-    outcome: &Outcome,
-    out: &mut Vec<Change>,
-) -> Option<SaidEnd> {
-    let (account, now) = match outcome {
-        Outcome::Untraced => return None,
-        Outcome::Fee { traced } => (&sighting.from, SaidEnd { reason: TrailEnd::Fee, traced: *traced }),
-        Outcome::Dust { traced } => (&sighting.to, SaidEnd { reason: TrailEnd::Dust, traced: *traced }),
-        Outcome::ServiceLike { left } => {
-            (&sighting.from, SaidEnd { reason: TrailEnd::Other(EndReason::ServiceLike), traced: *left })
-        }
-        Outcome::Hop(hop) => {
-            let reason = match &hop.reached {
-                Reached::Followed => return None,
-                Reached::Held(_) => TrailEnd::Held,
-                Reached::Ended(reason) => TrailEnd::Other(*reason),
-            };
-            (&sighting.to, SaidEnd { reason, traced: hop.traced })
-        }
+fn settle_end(said: &Said, sighting: &Sighting, outcome: &Outcome, out: &mut Vec<Change>) -> Option<SaidEnd> {
+    let ended = |account: &Account, reason, traced| Some((account.clone(), SaidEnd { reason, traced }));
+    let now = match outcome {
+        Outcome::Untraced => None,
+        Outcome::Fee { traced } => ended(&sighting.from, TrailEnd::Fee, *traced),
+        Outcome::Dust { traced } => ended(&sighting.to, TrailEnd::Dust, *traced),
+        Outcome::ServiceLike { left } => ended(&sighting.from, TrailEnd::Other(EndReason::ServiceLike), *left),
+        Outcome::Hop(hop) => match &hop.reached {
+            Reached::Followed => None,
+            Reached::Held(_) => ended(&sighting.to, TrailEnd::Held, hop.traced),
+            Reached::Ended(reason) => ended(&sighting.to, TrailEnd::Other(*reason), hop.traced),
+        },
     };
-    if said != Some(&now) {
-        out.push(Change::Ended { sighting: sighting.clone(), account: account.clone(), end: now.clone() });
+    match (&said.end, now) {
+        (Some(said), Some((_, now))) if *said == now => Some(now),
+        (_, Some((account, end))) => {
+            out.push(Change::Ended { sighting: sighting.clone(), account, end: end.clone() });
+            Some(end)
+        }
+        (Some(end), None) => {
+            // Without a hop it was the payer at whom the trail ended, unless the payment was dust.
+            let at_payee = said.hop_stands() || end.reason == TrailEnd::Dust;
+            let account = if at_payee { sighting.to.clone() } else { sighting.from.clone() };
+            out.push(Change::NotEnded { sighting: sighting.clone(), account, end: end.clone() });
+            None
+        }
+        (None, None) => None,
     }
-    Some(now)
 }

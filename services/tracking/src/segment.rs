@@ -12,6 +12,8 @@ use crate::source::{Block, BlockRef, ChainSource};
 const AT_ONCE: u64 = 32;
 /// Blocks asked for at the same time.
 const SIDE_BY_SIDE: usize = 8;
+/// Blocks before the first that are asked for at most.
+const BEFORE: u64 = 64;
 
 /// Blocks that follow one that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,14 @@ pub(crate) async fn next(
     back(source, read, tip.hash, near).await.map(Some)
 }
 
+/// The last blocks before one, `most` of them or as many as there are, in the order of the chain.
+pub(crate) async fn before(source: &dyn ChainSource, at: BlockRef, most: u64) -> anyhow::Result<Vec<BlockRef>> {
+    let numbers = at.number.saturating_sub(most.min(BEFORE))..at.number;
+    let blocks = stream::iter(numbers).map(|number| source.at(number)).buffered(SIDE_BY_SIDE);
+    let blocks: Vec<Option<BlockRef>> = blocks.try_collect().await?;
+    Ok(blocks.into_iter().flatten().collect())
+}
+
 /// Goes back from a block to one that was read.
 async fn back(
     source: &dyn ChainSource,
@@ -84,7 +94,7 @@ async fn back(
             return Ok(Segment { fork, blocks: blocks.into() });
         }
         if read.first_key_value().is_none_or(|(oldest, _)| below <= *oldest) {
-            return Err(NoWay::TooDeep(read.len() as u64));
+            return Err(NoWay::TooDeep(read.len().saturating_sub(1) as u64));
         }
         at = parent;
     }

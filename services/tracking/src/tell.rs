@@ -67,6 +67,16 @@ pub(crate) fn change(terms: &Terms, change: &Change, arrive: &SigningKey, now: M
             let ended = ended_message(terms, &sighting.asset, Some(&sighting.transfer), account, end);
             of_watch(watch, "trail-ended", ended.encode_to_vec(), Some(Item::Ended(ended)), now)
         }
+        Change::NotEnded { sighting, account, end } => {
+            let ended = ended_message(terms, &sighting.asset, Some(&sighting.transfer), account, end);
+            let ended = wire::TrailEnded { retracted: true, ..ended };
+            of_watch(watch, "trail-ended", ended.encode_to_vec(), Some(Item::Ended(ended)), now)
+        }
+        Change::Reached { account, reached } => {
+            let target = Some(exchange::Target::from(&Target::account(account.clone())));
+            let message = wire::AddressReached { watch_id: watch.to_string(), target, reached: *reached };
+            of_watch(watch, "address-reached", message.encode_to_vec(), Some(Item::Reached(message)), now)
+        }
         Change::EndedAtRoot { account, asset, end } => {
             let ended = ended_message(terms, asset, None, account, end);
             of_watch(watch, "trail-ended", ended.encode_to_vec(), Some(Item::Ended(ended)), now)
@@ -309,6 +319,7 @@ fn ended_message(
         traced_amount: end.traced.to_string(),
         transfer: transfer.map(exchange::Transfer::from),
         taint_rule: exchange::TaintRule::from(terms.rule).into(),
+        retracted: false,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haetae_core::{Moment, WatchId, micros};
+use haetae_core::{Moment, WatchId};
 use haetae_ledger::AppendError;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ pub(crate) async fn run(voice: Arc<Voice>, cancel: CancellationToken) -> anyhow:
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = 0u32;
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
-        let now = micros(Moment::now_utc());
+        let now = voice.now();
         let work = async {
             while ask_again(&voice, now).await? == AT_ONCE as usize {}
             end_watches(&voice, now).await?;

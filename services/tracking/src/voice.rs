@@ -2,8 +2,9 @@
 //! was found from.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use haetae_core::{AuthorisationId, ChainId, LegId, Moment, Target, TransferId, WatchId};
+use haetae_core::{AuthorisationId, ChainId, LegId, Moment, Target, TransferId, WatchId, micros};
 use haetae_ledger::{AppendError, Log};
 use haetae_seal::dsse::SigningKey;
 use haetae_wire::keys::Keyring;
@@ -27,6 +28,28 @@ pub(crate) struct Voice {
     pub(crate) confirm: SigningKey,
     pub(crate) keyring: Keyring,
     pub(crate) pace: Pace,
+    pub(crate) clock: Clock,
+}
+
+/// What time it is: the machine's, or that of a story that is told.
+#[derive(Clone)]
+pub(crate) struct Clock(Arc<dyn Fn() -> Moment + Send + Sync>);
+
+impl Clock {
+    pub(crate) fn of_the_machine() -> Self {
+        Self(Arc::new(Moment::now_utc))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn told(tell: impl Fn() -> Moment + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 /// What a watch found, to be said.
@@ -37,6 +60,11 @@ pub(crate) struct Found {
 }
 
 impl Voice {
+    /// Now, as it is stored.
+    pub(crate) fn now(&self) -> Moment {
+        micros((self.clock.0)())
+    }
+
     /// Says and stores what watches of a chain found, and what else there is to say of them. The chain's head is locked.
     /// Gives the version of the change.
     pub(crate) async fn say(
@@ -52,6 +80,10 @@ impl Voice {
         let asking = Authority::of(conn, found).await?;
         for Found { terms, news } in found {
             db::trail::save(conn, terms.watch, news).await?;
+            let again: Vec<String> = news.changes.iter().filter_map(reached_again).collect();
+            if !again.is_empty() {
+                db::question::wake(conn, terms.watch, &again, now).await?;
+            }
             for change in &news.changes {
                 count(change);
                 told.push(tell::change(terms, change, &self.arrive, now));
@@ -164,6 +196,14 @@ impl Authority {
 
     fn envelope(&self, line: AuthorisationId) -> Option<&[u8]> {
         self.envelopes.get(&line).map(Vec::as_slice)
+    }
+}
+
+/// The account to which a hop leads again.
+fn reached_again(change: &Change) -> Option<String> {
+    match change {
+        Change::Reached { account, reached: true } => Some(account.to_string()),
+        _ => None,
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Watched {
     asks: Vec<Ask>,
     /// Movements of which something may have to be said or stored.
     touched: BTreeSet<TransferId>,
+    /// Accounts to which every hop that was said to lead was taken back.
+    unreached: BTreeSet<Account>,
 }
 
 impl Watched {
@@ -84,9 +86,16 @@ impl Watched {
         for movement in movements.iter().filter(|movement| movement.said.hop.is_some()) {
             knowledge.note_payment(&movement.sighting.from, &movement.sighting.to);
         }
+        let mut unreached: BTreeSet<Account> = BTreeSet::new();
+        unreached.extend(movements.iter().filter(|m| m.said.hop.is_some()).map(|m| m.sighting.to.clone()));
+        for standing in movements.iter().filter(|movement| movement.said.hop_stands()) {
+            unreached.remove(&standing.sighting.to);
+        }
+        unreached.remove(&terms.root.account);
         let mut watched = Self {
             trail: Trail::begin(&terms, &knowledge),
             knowledge,
+            unreached,
             terms,
             movements: movements.into_iter().map(|m| (m.sighting.transfer.clone(), m)).collect(),
             outcomes: BTreeMap::new(),
@@ -103,7 +112,8 @@ impl Watched {
     fn knowing(terms: Terms, knowledge: Knowledge) -> Self {
         let trail = Trail::begin(&terms, &knowledge);
         let (movements, outcomes) = (BTreeMap::new(), BTreeMap::new());
-        Self { terms, knowledge, trail, movements, outcomes, asks: Vec::new(), touched: BTreeSet::new() }
+        let (touched, unreached) = (BTreeSet::new(), BTreeSet::new());
+        Self { terms, knowledge, trail, movements, outcomes, asks: Vec::new(), touched, unreached }
     }
 
     pub(crate) fn terms(&self) -> &Terms {
@@ -221,6 +231,7 @@ impl Watched {
         let mut retractions = Vec::new();
         let mut changes: Vec<(Place, Vec<Change>)> = Vec::new();
         let mut stored = Vec::new();
+        let (mut left, mut led) = (BTreeSet::new(), BTreeSet::new());
         for transfer in std::mem::take(&mut self.touched) {
             let Some(movement) = self.movements.get_mut(&transfer) else { continue };
             let outcome = match movement.live {
@@ -228,6 +239,13 @@ impl Watched {
                 false => &Outcome::Untraced,
             };
             let (said, now) = said::settle(&movement.said, &movement.sighting, outcome);
+            let on_the_way = movement.sighting.to != self.terms.root.account;
+            match (movement.said.hop_stands(), said.hop_stands()) {
+                _ if !on_the_way => false,
+                (true, false) => left.insert(movement.sighting.to.clone()),
+                (false, true) => led.insert(movement.sighting.to.clone()),
+                _ => false,
+            };
             movement.said = said;
             stored.push(movement.clone());
             if now.iter().any(Change::is_retraction) {
@@ -241,14 +259,32 @@ impl Watched {
         let openings = self.knowledge.take_unsaved_openings();
         let at_root =
             openings.iter().filter_map(|(account, asset, opening)| self.end_at_root(account, asset, (*opening)?));
-        let moved = retractions.into_iter().chain(changes).flat_map(|(_, changes)| changes);
+        let at_root: Vec<Change> = at_root.collect();
+        let (lost, again) = self.note_reached(left, led);
+        let of = |moved: Vec<(Place, Vec<Change>)>| moved.into_iter().flat_map(|(_, changes)| changes);
         News {
-            changes: at_root.chain(moved).collect(),
+            changes: at_root.into_iter().chain(of(retractions)).chain(lost).chain(of(changes)).chain(again).collect(),
             asks: std::mem::take(&mut self.asks),
             movements: stored,
             known: self.knowledge.take_unsaved(),
             openings,
         }
+    }
+
+    /// Accounts to which no hop leads any more, of those that one led to before; and those to which one leads again.
+    fn note_reached(&mut self, left: BTreeSet<Account>, led: BTreeSet<Account>) -> (Vec<Change>, Vec<Change>) {
+        let mut reached = BTreeSet::new();
+        if !left.is_empty() {
+            let standing = self.movements.values().filter(|movement| movement.said.hop_stands());
+            reached.extend(standing.map(|movement| &movement.sighting.to).filter(|to| left.contains(to)).cloned());
+        }
+        let lost = left.into_iter().filter(|account| !reached.contains(account));
+        let lost: Vec<Account> = lost.filter(|account| self.unreached.insert(account.clone())).collect();
+        let again: Vec<Account> = led.into_iter().filter(|account| self.unreached.remove(account)).collect();
+        let said = |accounts: Vec<Account>, reached| {
+            accounts.into_iter().map(|account| Change::Reached { account, reached }).collect()
+        };
+        (said(lost, false), said(again, true))
     }
 
     /// What ends at the root because of what lay there when the watch began.

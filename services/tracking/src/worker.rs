@@ -30,7 +30,7 @@ use crate::intake::Intake;
 use crate::reader::Reader;
 use crate::source;
 use crate::timers;
-use crate::voice::Voice;
+use crate::voice::{Clock, Voice};
 
 /// Runs a replica until it is told to end.
 ///
@@ -81,6 +81,7 @@ impl Tracking {
             confirm: signing_key(&config.keys.confirm)?,
             keyring: Keyring::from_registry(registry),
             pace: config.questions.pace(),
+            clock: Clock::of_the_machine(),
         };
         let chains =
             config.chains.into_iter().map(|chain| Ok((chain.id.parse()?, chain))).collect::<anyhow::Result<_>>()?;

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use haetae_wire::{
     exchange::v1::{Arrival, Transfer, WalletRole},
     tracking::v1::{
-        AddressConcluded, ArrivalState, Arrived, Conclusion, Finality, Hop, TrailEndReason, TrailEnded, TrailItem,
-        trail_item::Item,
+        AddressConcluded, AddressReached, ArrivalState, Arrived, Conclusion, Finality, Hop, TrailEndReason, TrailEnded,
+        TrailItem, trail_item::Item,
     },
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Trail<'a> {
     loose: Vec<Outcome<'a>>,
     /// The newest conclusion about each address, in the order in which the addresses were first concluded on.
     addresses: Vec<&'a AddressConcluded>,
+    /// The newest word on whether a hop leads to an address, of those to which none did at some time.
+    reached: Vec<&'a AddressReached>,
 }
 
 impl<'a> Trail<'a> {
@@ -94,7 +96,15 @@ impl<'a> Trail<'a> {
                 }
                 Item::Ended(ended) => {
                     let at = by_transfer.get(&identity(ended.transfer.as_ref())).copied();
-                    trail.outcomes(at).push(Outcome::Ended(ended));
+                    let place = trail.outcomes(at);
+                    match place.iter_mut().find(|outcome| outcome.is_end_of(ended)) {
+                        Some(older) => *older = Outcome::Ended(ended),
+                        None => place.push(Outcome::Ended(ended)),
+                    }
+                }
+                Item::Reached(reached) => {
+                    trail.reached.retain(|known| known.target != reached.target);
+                    trail.reached.push(reached);
                 }
                 Item::Address(concluded) => {
                     match trail.addresses.iter_mut().find(|known| known.target == concluded.target) {
@@ -161,7 +171,9 @@ impl<'a> Trail<'a> {
                 "" => String::new(),
                 exchange => format!(" by {}", safe(exchange)),
             };
-            text.push_str(&format!("  {account}  {}{exchange}\n", look.toned(tone, what)));
+            let unreached = self.reached.iter().any(|known| known.target == concluded.target && !known.reached);
+            let unreached = if unreached { ", but no hop leads there any more" } else { "" };
+            text.push_str(&format!("  {account}  {}{exchange}{unreached}\n", look.toned(tone, what)));
         }
         text
     }
@@ -200,6 +212,11 @@ impl Outcome<'_> {
         matches!(self, Self::Arrived(known) if id(known.arrival.as_ref()) == id(arrival))
     }
 
+    fn is_end_of(&self, ended: &TrailEnded) -> bool {
+        matches!(self, Self::Ended(known) if known.account == ended.account && known.asset == ended.asset
+            && known.transfer == ended.transfer)
+    }
+
     fn print(&self, look: &Look) -> String {
         match self {
             Self::Arrived(arrived) => {
@@ -218,6 +235,9 @@ impl Outcome<'_> {
                     words(arrived.wallet_role, WalletRole::as_str_name, "WALLET_ROLE_"),
                     look.toned(tone, state),
                 )
+            }
+            Self::Ended(ended) if ended.retracted => {
+                format!("ends at {}: {}", safe(&ended.account), look.toned(Tone::Bad, "retracted"))
             }
             Self::Ended(ended) => format!(
                 "ends at {}: {}; {} traced there",
@@ -250,6 +270,11 @@ pub(crate) fn line(item: &TrailItem, look: &Look) -> String {
             let account = concluded.target.as_ref().map(|target| safe(&target.account)).unwrap_or_default();
             let conclusion = word(concluded.conclusion, Conclusion::as_str_name, "CONCLUSION_");
             format!("#{} {account}: {conclusion} {}", item.number, safe(&concluded.exchange)).trim_end().to_owned()
+        }
+        Some(Item::Reached(reached)) => {
+            let account = reached.target.as_ref().map(|target| safe(&target.account)).unwrap_or_default();
+            let leads = if reached.reached { "a hop leads there again" } else { "no hop leads there any more" };
+            format!("#{} {account}: {leads}", item.number)
         }
         None => format!("#{} (newer than this program)", item.number),
     }

@@ -4,6 +4,7 @@
 
 mod callers;
 mod deadlines;
+mod failures;
 mod limits;
 mod lines;
 mod persons;

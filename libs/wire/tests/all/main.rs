@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests: helpers may panic too")]
 
 mod arbitrary;
+mod failures;
 mod orders;
 mod party;
 mod registry;

@@ -159,18 +159,42 @@ pub(crate) async fn due(conn: &mut PgConnection, now: Moment, limit: u32) -> Res
     rows.into_iter().map(Row::read).collect()
 }
 
-/// Whether a watch still wants to know about an account: it is active, and nobody is known to hold the account.
+/// Whether a watch still wants to know about an account: it is active, a hop leads there, and nobody is known to hold it.
 pub(crate) async fn is_wanted(db: impl PgExecutor<'_>, watch: WatchId, account: &Account) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select exists (
             select from watch w join known_account a on a.watch_id = w.id
             where w.id = $1 and a.account = $2 and w.state = 'active' and a.standing = 'open'
+              and exists (
+                select from movement m where m.watch_id = w.id and m.payee = a.account and m.hop_finality <> 'retracted'
+              )
          )",
     )
     .bind(watch.0)
     .bind(account.to_string())
     .fetch_one(db)
     .await
+}
+
+/// Has a watch's questions about these accounts asked again that nobody has settled and nothing else would bring back:
+/// while no hop led there, they rested.
+pub(crate) async fn wake(
+    conn: &mut PgConnection,
+    watch: WatchId,
+    accounts: &[String],
+    now: Moment,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update question set ask_at = $3
+         where watch_id = $1 and account = any($2) and ask_at is null
+           and (answer in ('unknown', 'unavailable', 'refused-for-now') or (answer = 'pending' and expires_at <= $3))",
+    )
+    .bind(watch.0)
+    .bind(accounts)
+    .bind(now)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Questions that exchanges have not settled.

@@ -160,6 +160,16 @@ pub(crate) async fn touch(conn: &mut PgConnection, ids: &[WatchId], version: i64
     Ok(())
 }
 
+/// Notes that watches which began on a branch that is gone begin where it left the chain. The chain's head is locked.
+pub(crate) async fn begin_earlier(conn: &mut PgConnection, chain: &ChainId, fork: u64) -> Result<(), sqlx::Error> {
+    sqlx::query("update watch set active_after = $2 where chain = $1 and state = 'active' and active_after > $2")
+        .bind(chain.as_str())
+        .bind(signed(fork))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// The chain that a watch is on.
 pub(crate) async fn chain_of(db: impl PgExecutor<'_>, id: WatchId) -> Result<Option<ChainId>, sqlx::Error> {
     let chain: Option<String> =

@@ -153,7 +153,7 @@ async fn a_reorganisation_deeper_than_what_is_kept_stops_the_reading() {
     let (read, head) = (node.read(6), node.tip());
     node.grow(1, 4, 11);
     let stopped = next(&node, &read, head, node.tip()).await;
-    assert!(matches!(stopped, Err(NoWay::TooDeep(4))), "{stopped:?}");
+    assert!(matches!(stopped, Err(NoWay::TooDeep(3))), "{stopped:?}");
 }
 
 #[tokio::test]

@@ -38,6 +38,9 @@ fn told(news: &News) -> Vec<String> {
                 format!("arrival {} of {} {:?}", number(sighting), arrival.traced, arrival.state)
             }
             Change::Ended { sighting, end, .. } => format!("end {} {:?}", number(sighting), end.reason),
+            Change::NotEnded { sighting, end, .. } => format!("no end {} {:?}", number(sighting), end.reason),
+            Change::Reached { reached: false, .. } => "unreached".to_owned(),
+            Change::Reached { reached: true, .. } => "reached again".to_owned(),
             Change::EndedAtRoot { end, .. } => format!("end at the root {:?} of {}", end.reason, end.traced),
         })
         .collect()
@@ -87,7 +90,14 @@ fn an_arrival_that_was_held_back_is_none_when_the_open_question_is_answered_with
     watched.learn(&account(1), held());
     assert_eq!(
         told(&watched.settle()),
-        ["2 Retracted", "arrival 2 of 80 Retracted", "arrival 1 of 100 Settled", "end 1 Held"]
+        [
+            "2 Retracted",
+            "arrival 2 of 80 Retracted",
+            "no end 2 Held",
+            "unreached",
+            "arrival 1 of 100 Settled",
+            "end 1 Held"
+        ]
     );
     assert_eq!(watched.totals()[&token()].arrived, Amount::from(100u64));
 }
@@ -101,11 +111,11 @@ fn an_arrival_that_leaves_the_chain_is_retracted_and_comes_back_as_the_same() {
 
     assert!(watched.rewind(4));
     let news = watched.settle();
-    assert_eq!(told(&news), ["1 Retracted", "arrival 1 of 60 Retracted"]);
+    assert_eq!(told(&news), ["1 Retracted", "arrival 1 of 60 Retracted", "no end 1 Held", "unreached"]);
     assert!(news.movements.iter().all(|movement| !movement.live));
 
     let again = see(&mut watched, &[transfer(1, 7, 0, 1, 60)]);
-    assert_eq!(told(&again), ["1 Seen", "arrival 1 of 60 Settled", "end 1 Held"]);
+    assert_eq!(told(&again), ["1 Seen", "arrival 1 of 60 Settled", "end 1 Held", "reached again"]);
     assert!(again.asks.is_empty(), "it was asked about before");
 }
 
@@ -117,6 +127,26 @@ fn a_transfer_that_only_changes_its_block_is_not_retracted() {
     watched.settle();
     watched.rewind(4);
     assert_eq!(told(&see(&mut watched, &[transfer(1, 6, 0, 1, 60)])), ["1 Seen"]);
+}
+
+#[test]
+fn an_account_is_reached_as_long_as_one_of_the_hops_that_lead_there_stands() {
+    let mut watched = watch(terms(100));
+    see(&mut watched, &[transfer(1, 5, 0, 1, 60), transfer(2, 6, 0, 1, 40)]);
+    watched.rewind(5);
+    assert_eq!(told(&watched.settle()), ["2 Retracted"]);
+    watched.rewind(4);
+    assert_eq!(told(&watched.settle()), ["1 Retracted", "unreached"]);
+    // By another way, in the same breath as it is said.
+    assert_eq!(told(&see(&mut watched, &[transfer(3, 5, 0, 1, 10)])), ["hop 3 of 10", "reached again"]);
+}
+
+#[test]
+fn dust_that_leaves_the_chain_is_no_end() {
+    let mut watched = watch(terms(100));
+    see(&mut watched, &[transfer(1, 5, 0, 1, 1)]);
+    watched.rewind(4);
+    assert_eq!(told(&watched.settle()), ["no end 1 Dust"]);
 }
 
 #[test]
@@ -166,14 +196,20 @@ impl Stored {
 #[derive(Clone, Debug)]
 enum Happens {
     Block(Vec<(u8, u8, u64)>),
-    /// The last blocks leave the chain.
-    Reorg(u64),
+    /// The last blocks leave the chain; so many of their transfers come again in the next, in their old order or not.
+    Reorg {
+        depth: usize,
+        again: usize,
+        turned: bool,
+    },
     Answer(u8, bool),
 }
 
 fn anything() -> impl Strategy<Value = Vec<Happens>> {
     let block = prop::collection::vec((0u8..6, 0u8..6, 0u64..60), 0..5).prop_map(Happens::Block);
-    let reorg = (1u64..4).prop_map(Happens::Reorg);
+    let depth = prop_oneof![3 => 1usize..4, 1 => 4usize..25];
+    let reorg = (depth, 0usize..6, any::<bool>());
+    let reorg = reorg.prop_map(|(depth, again, turned)| Happens::Reorg { depth, again, turned });
     let answer = (1u8..6, any::<bool>()).prop_map(|(account, held)| Happens::Answer(account, held));
     prop::collection::vec(prop_oneof![6 => block, 1 => reorg, 2 => answer], 0..25)
 }
@@ -227,6 +263,7 @@ proptest! {
         let mut stored = Stored::default();
         let mut chain: Vec<Vec<Sighting>> = Vec::new();
         let mut number = 0;
+        let mut waiting: Vec<Sighting> = Vec::new();
         for event in story {
             match event {
                 Happens::Block(moves) => {
@@ -235,21 +272,31 @@ proptest! {
                     chain.iter().flatten().for_each(|transfer| world.move_on(transfer));
                     open_root(&mut watched, &world, height);
                     let mut planned = world.clone();
-                    let block: Vec<_> = moves
-                        .into_iter()
-                        .map(|(from, to, amount)| {
-                            number += 1;
-                            let transfer = planned.affordable(transfer(number, height, from, to, amount));
-                            planned.move_on(&transfer);
-                            transfer
-                        })
-                        .collect();
+                    let mut block = Vec::new();
+                    for again in std::mem::take(&mut waiting) {
+                        number += 1;
+                        let there = transfer(number, height, 0, 0, 0);
+                        let again = Sighting { place: there.place, block_hash: there.block_hash, ..again };
+                        if planned.of(&again.from) >= again.amount {
+                            planned.move_on(&again);
+                            block.push(again);
+                        }
+                    }
+                    for (from, to, amount) in moves {
+                        number += 1;
+                        let transfer = planned.affordable(transfer(number, height, from, to, amount));
+                        planned.move_on(&transfer);
+                        block.push(transfer);
+                    }
                     see_block(&mut watched, &mut world, &block);
                     chain.push(block);
                 }
-                Happens::Reorg(depth) => {
-                    let kept = chain.len().saturating_sub(depth as usize);
-                    chain.truncate(kept);
+                Happens::Reorg { depth, again, turned } => {
+                    let kept = chain.len().saturating_sub(depth);
+                    waiting = chain.split_off(kept).into_iter().flatten().take(again).collect();
+                    if turned {
+                        waiting.reverse();
+                    }
                     watched.rewind(kept as u64);
                 }
                 Happens::Answer(n, yes) => {

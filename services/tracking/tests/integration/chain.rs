@@ -82,12 +82,12 @@ impl Chain {
     }
 
     pub(crate) async fn pay_token(&self, from: usize, to: usize, amount: u64) -> String {
-        self.pay_token_of(self.token, from, self.accounts[to], amount).await
+        self.pay_token_of(self.token, from, self.accounts[to], U256::from(amount)).await
     }
 
-    pub(crate) async fn pay_token_of(&self, token: Address, from: usize, to: Address, amount: u64) -> String {
+    pub(crate) async fn pay_token_of(&self, token: Address, from: usize, to: Address, amount: U256) -> String {
         let mut data = to.into_word().to_vec();
-        data.extend(U256::from(amount).to_be_bytes::<32>());
+        data.extend(amount.to_be_bytes::<32>());
         let data = alloy_primitives::hex::encode_prefixed(data);
         self.send(json!({"from": self.accounts[from], "to": token, "data": data, "gas": "0x20000"})).await
     }
@@ -152,6 +152,12 @@ impl Chain {
     /// The last blocks are replaced by as many empty ones.
     pub(crate) async fn reorg(&self, depth: u64) {
         self.anvil.rpc("anvil_reorg", json!([depth, []])).await.unwrap();
+    }
+
+    /// The last blocks are replaced by as many others: the first of them without the transaction that was in one of them,
+    /// the second with it.
+    pub(crate) async fn reorg_moving(&self, depth: u64, raw: &Value) {
+        self.anvil.rpc("anvil_reorg", json!([depth, [[raw, 1]]])).await.unwrap();
     }
 
     /// A transaction as it was signed, to be sent again.

@@ -6,6 +6,7 @@
 mod asking;
 mod authority;
 mod chain;
+mod failures;
 mod following;
 mod mesh;
 mod nodes;

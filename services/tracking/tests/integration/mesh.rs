@@ -187,6 +187,16 @@ impl Mesh {
         &mut self.config.chains
     }
 
+    /// Replicas that are started from here on let so many blocks leave the chain.
+    pub(crate) fn bound_reorganisations(&mut self, depth: u64) {
+        self.config.chains[0].max_reorg_depth = depth;
+    }
+
+    /// Replicas that are started from here on hear of new blocks at this address.
+    pub(crate) fn subscribe_at(&mut self, address: std::net::SocketAddr) {
+        self.config.chains[0].nodes[0].ws = Some(format!("ws://{address}"));
+    }
+
     /// Starts a replica and waits until the chain is being read.
     pub(crate) async fn replica(&self) -> Replica {
         let log = open(&self.tracking.db.pool, &self.tracking.origin, &self.tracking.pem).await;
@@ -352,6 +362,15 @@ impl Mesh {
     pub(crate) async fn answer(&self, exchange: &str, account: &Account, answer: ConfirmationAnswer) {
         let (order, envelope) = self.asked(exchange, account, 1).await;
         let exchange: ExchangeId = exchange.parse().unwrap();
+        let role = (answer == ConfirmationAnswer::Held).then_some(WalletRole::CustomerDeposit);
+        self.receipt(&exchange, &order, &envelope, (answer, role), &self.exchange_keys[&exchange]).await;
+    }
+
+    /// An exchange answers that an account is its own wallet.
+    pub(crate) async fn answer_as_own(&self, exchange: &str, account: &Account) {
+        let (order, envelope) = self.asked(exchange, account, 1).await;
+        let exchange: ExchangeId = exchange.parse().unwrap();
+        let answer = (ConfirmationAnswer::Held, Some(WalletRole::ExchangeOwn));
         self.receipt(&exchange, &order, &envelope, answer, &self.exchange_keys[&exchange]).await;
     }
 
@@ -360,7 +379,8 @@ impl Mesh {
         let (order, envelope) = self.asked(exchange, account, 1).await;
         let exchange: ExchangeId = exchange.parse().unwrap();
         let other = self.exchange_keys.iter().find(|(name, _)| **name != exchange).map(|(_, key)| key);
-        self.receipt(&exchange, &order, &envelope, answer, other.unwrap()).await;
+        let role = (answer == ConfirmationAnswer::Held).then_some(WalletRole::CustomerDeposit);
+        self.receipt(&exchange, &order, &envelope, (answer, role), other.unwrap()).await;
     }
 
     async fn receipt(
@@ -368,11 +388,10 @@ impl Mesh {
         exchange: &ExchangeId,
         order: &Order,
         envelope: &[u8],
-        answer: ConfirmationAnswer,
+        (answer, role): (ConfirmationAnswer, Option<WalletRole>),
         key: &SigningKey,
     ) {
         let now = micros(Moment::now_utc());
-        let held = answer == ConfirmationAnswer::Held;
         let receipt = Receipt {
             exchange: exchange.clone(),
             report: LegReport {
@@ -386,7 +405,7 @@ impl Mesh {
                     answer,
                     as_of: now,
                     wallets_searched: BTreeSet::from([WalletRole::CustomerDeposit]),
-                    wallet_role: held.then_some(WalletRole::CustomerDeposit),
+                    wallet_role: role,
                 }),
                 holder: None,
             },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use haetae_core::Amount;
 use haetae_wire::tracking::v1 as wire;
 
@@ -16,11 +16,11 @@ async fn spoofed_tokens_and_payments_of_nothing_are_no_hops_and_what_is_burnt_ha
     let stolen = BTreeMap::from([(mesh.chain.token(), Amount::from(1_000u64))]);
     let watch = mesh.watch(&WatchOf { stolen, ..WatchOf::coins(0, 0) }).await;
 
-    mesh.chain.pay_token_of(spoofed, 0, mesh.chain.accounts[3], 1_000).await;
+    mesh.chain.pay_token_of(spoofed, 0, mesh.chain.accounts[3], U256::from(1_000)).await;
     mesh.chain.pay_token(0, 4, 0).await;
     mesh.chain.pay_token(0, 0, 1_000).await;
     let paid = mesh.chain.pay_token(0, 1, 600).await;
-    let burnt = mesh.chain.pay_token_of(mesh.chain.token, 0, Address::ZERO, 400).await;
+    let burnt = mesh.chain.pay_token_of(mesh.chain.token, 0, Address::ZERO, U256::from(400)).await;
 
     let hops = async || mesh.of_kind::<wire::Hop>(watch, "hop").await;
     eventually("two hops", async || hops().await.len() == 2).await;

@@ -140,7 +140,10 @@ impl Page<'_> {
 
     fn chain(&self, chain: &ChainState) -> Line {
         let behind = chain.node_block.saturating_sub(chain.read_block);
-        let mut stands = format!("block {}, {behind} behind its node", chain.read_block);
+        let mut stands = match &chain.halted_at {
+            Some(at) => format!("block {}, HALTED for {}", chain.read_block, self.since(Some(at))),
+            None => format!("block {}, {behind} behind its node", chain.read_block),
+        };
         if chain.nodes_answering < chain.nodes {
             stands.push_str(&format!(", {} of {} nodes answer", chain.nodes_answering, chain.nodes));
         }
