@@ -1,14 +1,21 @@
 //! All watches of one chain in memory, and which of them a transfer concerns: two looks by a keyed hash, whatever the
 //! number of watches.
 
+mod outputs;
+mod watching;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use alloy_primitives::{Address, U256};
+use bitcoin::{OutPoint, TxOut};
 use haetae_core::{Account, Amount, Asset, ChainId, Moment, TransferId, WatchId};
 use thiserror::Error;
 
+use self::outputs::Outputs;
+pub(crate) use self::outputs::made_in;
+use self::watching::Watching;
 use crate::knowledge::{AccountFacts, Look, Missing, Opening};
-use crate::source::{BalanceAt, Block, Transfer};
+use crate::source::{BalanceAt, Block, Body, Spent, Transfer};
 use crate::trail::{Place, Sighting};
 use crate::watched::{News, Watched};
 
@@ -18,10 +25,10 @@ pub(crate) struct Book {
     watches: HashMap<WatchId, Watched>,
     /// Accounts whose payments matter. May name watches that do not follow the account any more: they are asked before it
     /// counts.
-    index: HashMap<Address, HashSet<WatchId>>,
+    payers: Watching<Address>,
     /// Accounts to whom payments matter as well; likewise.
-    payees: HashMap<Address, HashSet<WatchId>>,
-    indexed: HashMap<WatchId, HashSet<Address>>,
+    payees: Watching<Address>,
+    outputs: Outputs,
     /// Watches that have to know what lies at their root before the next block.
     unopened: BTreeSet<WatchId>,
 }
@@ -31,15 +38,18 @@ pub(crate) struct Book {
 pub(crate) struct Needs {
     pub(crate) facts: BTreeSet<Address>,
     pub(crate) balances: BTreeSet<BalanceAt>,
+    pub(crate) outputs: BTreeSet<Spent>,
 }
 
 /// What the chain has to be asked about before a block can be taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Needed {
     #[error("an account's facts are needed first")]
     Facts(Address),
     #[error("an account's balance is needed first")]
     Balance(BalanceAt),
+    #[error("what a transaction spends is needed first")]
+    Outputs(BTreeSet<Spent>),
 }
 
 /// What the chain has said.
@@ -48,6 +58,7 @@ pub(crate) struct Asked {
     pub(crate) facts: HashMap<Address, AccountFacts>,
     /// None where no node could say.
     pub(crate) balances: HashMap<BalanceAt, Option<U256>>,
+    pub(crate) outputs: HashMap<OutPoint, TxOut>,
 }
 
 impl From<Needed> for Needs {
@@ -55,6 +66,7 @@ impl From<Needed> for Needs {
         match needed {
             Needed::Facts(account) => Self { facts: BTreeSet::from([account]), ..Self::default() },
             Needed::Balance(at) => Self { balances: BTreeSet::from([at]), ..Self::default() },
+            Needed::Outputs(outputs) => Self { outputs, ..Self::default() },
         }
     }
 }
@@ -94,9 +106,9 @@ impl Book {
         Self {
             chain,
             watches: HashMap::new(),
-            index: HashMap::new(),
-            payees: HashMap::new(),
-            indexed: HashMap::new(),
+            payers: Watching::default(),
+            payees: Watching::default(),
+            outputs: Outputs::default(),
             unopened: BTreeSet::new(),
         }
     }
@@ -109,9 +121,10 @@ impl Book {
         if watched.unopened().next().is_some() {
             self.unopened.insert(id);
         }
+        self.outputs.enter(id, &watched);
         self.watches.insert(id, watched);
         for account in followed {
-            self.enter(account, id);
+            self.payers.enter(account, id);
         }
         for account in counted {
             self.enter_payee(account, id);
@@ -121,16 +134,9 @@ impl Book {
     pub(crate) fn remove(&mut self, id: WatchId) {
         self.watches.remove(&id);
         self.unopened.remove(&id);
-        for account in self.indexed.remove(&id).unwrap_or_default() {
-            for index in [&mut self.index, &mut self.payees] {
-                if let Some(watches) = index.get_mut(&account) {
-                    watches.remove(&id);
-                    if watches.is_empty() {
-                        index.remove(&account);
-                    }
-                }
-            }
-        }
+        self.payers.remove(id);
+        self.payees.remove(id);
+        self.outputs.remove(id);
     }
 
     pub(crate) fn get(&self, id: WatchId) -> Option<&Watched> {
@@ -165,19 +171,23 @@ impl Book {
                 }
             }
         }
+        self.needs_outputs(blocks, &mut needs);
         needs
     }
 
     /// Whether a transfer brings money to an account whose facts, and whose balance, have to be known.
     fn leads_on(&self, transfer: &Transfer) -> (bool, bool) {
-        let Some(ids) = self.index.get(&transfer.from) else { return (false, false) };
+        let mut ids = self.payers.watches(&transfer.from).peekable();
+        if ids.peek().is_none() {
+            return (false, false);
+        }
         let Some((from, to, asset)) = self.named(transfer) else { return (false, false) };
         let amount = Amount::from_u256(transfer.amount);
         let mut needed = (false, false);
-        for watched in ids.iter().filter_map(|id| self.watches.get(id)) {
+        for watched in ids.filter_map(|id| self.watches.get(&id)) {
             if watched.may_carry(&from, &asset) && !watched.terms().is_dust(&asset, amount) {
                 needed.0 |= watched.knowledge().get(&to).is_none();
-                needed.1 |= watched.terms().rule.needs_balances() && watched.knowledge().opening(&to, &asset).is_none();
+                needed.1 |= watched.terms().needs_balances() && watched.knowledge().opening(&to, &asset).is_none();
             }
         }
         needed
@@ -189,13 +199,20 @@ impl Book {
     /// # Errors
     /// When the chain has to be asked something. The book is then to be thrown away.
     pub(crate) fn take_in(&mut self, block: &Block, now: Moment, asked: &Asked) -> Result<BTreeSet<WatchId>, Needed> {
+        match &block.body {
+            Body::Transfers(_) => self.take_in_transfers(block, now, asked),
+            Body::Transactions(_) => self.take_in_transactions(block, now, asked),
+        }
+    }
+
+    fn take_in_transfers(&mut self, block: &Block, now: Moment, asked: &Asked) -> Result<BTreeSet<WatchId>, Needed> {
         let mut touched = self.open_roots(block, asked)?;
         for (transfer, position) in block.transfers().iter().zip(0u32..) {
-            let (payers, payees) = (self.index.get(&transfer.from), self.payees.get(&transfer.to));
-            if payers.is_none() && payees.is_none() {
+            let payers = self.payers.watches(&transfer.from);
+            let ids: BTreeSet<WatchId> = payers.chain(self.payees.watches(&transfer.to)).collect();
+            if ids.is_empty() {
                 continue;
             }
-            let ids: BTreeSet<WatchId> = payers.into_iter().chain(payees).flatten().copied().collect();
             let Some(sighting) = self.sighting(block, transfer, position, now) else { continue };
             for id in ids {
                 let Some(watched) = self.watches.get_mut(&id) else { continue };
@@ -205,7 +222,7 @@ impl Book {
                     let (follows, counts) =
                         (watched.follows(&sighting.to), watched.counts(&sighting.to, &sighting.asset));
                     if follows {
-                        self.enter(transfer.to, id);
+                        self.payers.enter(transfer.to, id);
                     }
                     if counts {
                         self.enter_payee(transfer.to, id);
@@ -225,8 +242,7 @@ impl Book {
             for (asset, at) in at_root(watched, block) {
                 let balance = asked.balances.get(&at).ok_or(Needed::Balance(at))?;
                 watched.open_root(&asset, Opening { since, balance: balance.map(Amount::from_u256) });
-                self.indexed.entry(*id).or_default().insert(at.account);
-                self.payees.entry(at.account).or_default().insert(*id);
+                self.payees.enter(at.account, *id);
             }
         }
         Ok(unopened)
@@ -238,6 +254,10 @@ impl Book {
             self.watches.iter_mut().filter_map(|(id, watched)| watched.rewind(fork).then_some(*id)).collect();
         let unopened = |id: &&WatchId| self.watches.get(*id).is_some_and(|watched| watched.unopened().next().is_some());
         self.unopened.extend(touched.iter().filter(unopened));
+        for (id, watched) in touched.iter().filter_map(|id| Some((*id, self.watches.get(id)?))) {
+            // What was spent on the branch that is gone is not spent any more.
+            self.outputs.enter_coins(id, watched);
+        }
         touched
     }
 
@@ -246,15 +266,10 @@ impl Book {
         self.watches.get_mut(&id).map(Watched::settle).unwrap_or_default()
     }
 
-    fn enter(&mut self, account: Address, id: WatchId) {
-        self.index.entry(account).or_default().insert(id);
-        self.indexed.entry(id).or_default().insert(account);
-    }
-
     /// Of an account at which everything counts, payments matter both ways.
     fn enter_payee(&mut self, account: Address, id: WatchId) {
-        self.enter(account, id);
-        self.payees.entry(account).or_default().insert(id);
+        self.payers.enter(account, id);
+        self.payees.enter(account, id);
     }
 
     /// The payer, the payee and the asset of a transfer, as the chain spells them.
@@ -305,14 +320,13 @@ fn needed(missing: &Missing, block: &Block, transfer: &Transfer) -> Needed {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use alloy_primitives::{B256, U256};
     use haetae_core::TransferIndex;
 
     use super::*;
     use crate::scene;
     use crate::source::{BlockRef, Body};
+    use crate::watched::Stored;
 
     fn address(n: u8) -> Address {
         scene::account(n).evm_address().unwrap()
@@ -337,13 +351,13 @@ mod tests {
 
     fn book() -> Book {
         let mut book = Book::new(scene::chain());
-        book.put(Watched::restore(scene::terms(100), BTreeMap::new(), BTreeMap::new(), Vec::new()).unwrap());
+        book.put(Watched::restore(scene::terms(100), Stored::default()).unwrap());
         book
     }
 
     fn all_plain() -> Asked {
         let facts = (0..10).map(|n| (address(n), AccountFacts::default())).collect();
-        Asked { facts, balances: HashMap::new() }
+        Asked { facts, ..Asked::default() }
     }
 
     #[test]
@@ -369,7 +383,7 @@ mod tests {
         let needs = book.needs(std::slice::from_ref(&block));
         assert!(needs.balances.is_empty(), "of a rule that needs none");
         let facts = needs.facts.into_iter().map(|account| (account, AccountFacts::default())).collect();
-        let asked = Asked { facts, balances: HashMap::new() };
+        let asked = Asked { facts, ..Asked::default() };
         assert!(book.take_in(&block, Moment::UNIX_EPOCH, &asked).is_ok());
         assert_eq!(book.needs(&[block]), Needs::default(), "they are known now");
     }
@@ -379,7 +393,7 @@ mod tests {
         let mut book = book();
         book.remove(scene::terms(100).watch);
         assert!(book.take_in(&block(1, &[(0, 1, 100)]), Moment::UNIX_EPOCH, &all_plain()).unwrap().is_empty());
-        assert!(book.index.is_empty());
+        assert_eq!(book.payers.keys().count(), 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod authorisation;
 pub(crate) mod chain;
 mod code;
+mod pool;
 pub(crate) mod question;
 pub(crate) mod trail;
 pub(crate) mod watch;

@@ -1,6 +1,5 @@
 //! What is done about intake's facts: authorisations are kept, watches begin, confirm-address requests are asked.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -19,7 +18,7 @@ use crate::question::Asker;
 use crate::tell;
 use crate::terms::Terms;
 use crate::voice::{Voice, unasked};
-use crate::watched::Watched;
+use crate::watched::{Stored, Watched};
 
 /// Follows intake.
 pub(crate) struct Intake {
@@ -103,8 +102,7 @@ impl Intake {
         if !db::watch::insert(tx, &row, lines, version).await? {
             return Ok(());
         }
-        let watched =
-            Watched::restore(terms, BTreeMap::new(), BTreeMap::new(), Vec::new()).map_err(HandleError::poison)?;
+        let watched = Watched::restore(terms, Stored::default()).map_err(HandleError::poison)?;
         let told = tell::watch_moved("watch-active", &row, &watched, now);
         Ok(self.voice.append(tx, vec![told]).await?)
     }

@@ -152,6 +152,14 @@ impl Knowledge {
             return Ok(false);
         }
         let facts = look.facts(account).ok_or_else(|| Missing::Facts(account.clone()))?;
+        Ok(self.meet(terms, account, facts))
+    }
+
+    /// The same where the chain need not be asked.
+    pub(crate) fn meet(&mut self, terms: &Terms, account: &Account, facts: AccountFacts) -> bool {
+        if self.known.contains_key(account) {
+            return false;
+        }
         let affordable = self.questions.saturating_add(terms.exchanges) <= terms.limits.max_questions;
         let standing = match terms.exchanges {
             0 => Standing::NotHeld,
@@ -164,7 +172,7 @@ impl Knowledge {
         }
         self.known.insert(account.clone(), Known { facts, standing, admitted: false });
         self.unsaved.insert(account.clone());
-        Ok(ask)
+        ask
     }
 
     pub(crate) fn opening(&self, account: &Account, asset: &Asset) -> Option<Opening> {
@@ -215,7 +223,7 @@ impl Knowledge {
         asset: &Asset,
         look: &impl Look,
     ) -> Result<Option<Opening>, Missing> {
-        if !terms.rule.needs_balances() {
+        if !terms.needs_balances() {
             return Ok(None);
         }
         if let Some(opening) = self.opening(account, asset) {

@@ -1,7 +1,7 @@
 //! Where is the money?
 //!
-//! Tracking reads chains block by block (`reader.rs`, `segment.rs`, `evm.rs`), matches every transfer against the
-//! accounts under watch (`book.rs`), and follows the stolen money by one pure fold (`trail.rs`) from which everything
+//! Tracking reads chains block by block (`reader.rs`, `segment.rs`, `evm.rs`, `bitcoin.rs`), matches every transfer against
+//! the accounts under watch (`book.rs`), and follows the stolen money by one pure fold (`trail.rs`) from which everything
 //! that is said follows (`watched.rs`, `said.rs`, `tell.rs`). Where the money comes to an account, it asks the exchanges
 //! that people allowed to be asked (`question.rs`), and hears what they answer (`answers.rs`). Money at an account that
 //! an exchange holds has arrived: that is signed, and what freezes it.
@@ -11,6 +11,7 @@ mod api;
 #[cfg(test)]
 #[path = "../tests/integration/authority.rs"]
 mod authority;
+mod bitcoin;
 mod book;
 mod config;
 mod db;

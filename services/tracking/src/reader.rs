@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::book::{Asked, Book, Needed, Needs};
+use crate::book::{Asked, Book, Needed, Needs, made_in};
 use crate::config::ChainConfig;
 use crate::db;
 use crate::db::chain::Head;
@@ -179,7 +179,7 @@ impl Reader {
         };
         self.refresh(&mut *pool.acquire().await?, head).await?;
         let mut asked = Asked::default();
-        self.ask(self.book.needs(&segment.blocks), newest, &mut asked).await?;
+        self.ask(self.book.needs(&segment.blocks), &segment, newest, &mut asked).await?;
         // Each round answers one more of the questions that a segment can raise.
         loop {
             match self.write(head, &segment, newest, &asked).await {
@@ -189,7 +189,7 @@ impl Reader {
                     self.forget();
                     // A watch came in just now, or a way led through accounts of several blocks.
                     let needed = error.downcast::<Needed>()?;
-                    self.ask(needed.into(), newest, &mut asked).await?;
+                    self.ask(needed.into(), &segment, newest, &mut asked).await?;
                 }
             }
         }
@@ -292,7 +292,7 @@ impl Reader {
         self.version = 0;
     }
 
-    async fn ask(&self, needs: Needs, newest: BlockRef, asked: &mut Asked) -> anyhow::Result<()> {
+    async fn ask(&self, needs: Needs, segment: &Segment, newest: BlockRef, asked: &mut Asked) -> anyhow::Result<()> {
         let facts: Vec<_> = needs.facts.into_iter().filter(|account| !asked.facts.contains_key(account)).collect();
         if !facts.is_empty() {
             let learnt = self.source.facts(&facts, newest.number).await?;
@@ -304,6 +304,14 @@ impl Reader {
             let learnt = self.source.balances(&balances).await?;
             anyhow::ensure!(learnt.len() == balances.len(), "the node did not answer about every balance");
             asked.balances.extend(balances.into_iter().zip(learnt));
+        }
+        asked.outputs.extend(made_in(&segment.blocks, &needs.outputs));
+        let outputs: Vec<_> =
+            needs.outputs.into_iter().filter(|spent| !asked.outputs.contains_key(&spent.output)).collect();
+        if !outputs.is_empty() {
+            let learnt = self.source.outputs(&outputs).await?;
+            anyhow::ensure!(learnt.len() == outputs.len(), "the node did not answer about every output");
+            asked.outputs.extend(outputs.iter().map(|spent| spent.output).zip(learnt));
         }
         Ok(())
     }

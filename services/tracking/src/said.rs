@@ -4,7 +4,7 @@
 use haetae_core::{Account, Amount, Asset};
 
 use crate::knowledge::Holder;
-use crate::trail::{EndReason, Hop, Outcome, Reached, Sighting};
+use crate::trail::{EndReason, Hop, Outcome, Payer, Reached, Sighting};
 
 /// What was said so far about one transfer; nothing at first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) struct SaidHop {
     pub(crate) finality: Finality,
     /// The block it was last said to be in.
     pub(crate) block_hash: String,
+    /// All that brought traced money, where it was more than one account.
+    pub(crate) payers: Vec<Payer>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,11 +157,13 @@ fn settle_hop(
         provisional: hop.provisional,
         finality: said.filter(|_| !moved).map_or(Finality::Seen, |said| said.finality),
         block_hash: sighting.block_hash.clone(),
+        payers: hop.payers.clone(),
     };
     if moved {
         finality(Finality::Seen);
     }
-    let same = said.is_some_and(|s| (s.depth, s.traced, s.provisional) == (now.depth, now.traced, now.provisional));
+    let what = |s: &SaidHop| (s.depth, s.traced, s.provisional, s.payers.clone());
+    let same = said.is_some_and(|said| what(said) == what(&now));
     if !same {
         out.push(Change::Hop { sighting: sighting.clone(), hop: now.clone() });
     }
@@ -211,6 +215,7 @@ fn settle_end(said: &Said, sighting: &Sighting, outcome: &Outcome, out: &mut Vec
     let now = match outcome {
         Outcome::Untraced => None,
         Outcome::Fee { traced } => ended(&sighting.from, TrailEnd::Fee, *traced),
+        Outcome::NoAddress { traced } => ended(&sighting.from, TrailEnd::Other(EndReason::NoAddress), *traced),
         Outcome::Dust { traced } => ended(&sighting.to, TrailEnd::Dust, *traced),
         Outcome::ServiceLike { left } => ended(&sighting.from, TrailEnd::Other(EndReason::ServiceLike), *left),
         Outcome::Hop(hop) => match &hop.reached {

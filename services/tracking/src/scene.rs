@@ -1,5 +1,7 @@
 //! What the tests of the pure modules are told with: accounts by number, one token, blocks of transfers.
 
+pub(crate) mod coins;
+
 use std::collections::BTreeMap;
 
 use alloy_primitives::Address;

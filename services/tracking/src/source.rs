@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
+use bitcoin::{OutPoint, TxOut, Txid};
 use haetae_core::{ChainId, ChainKind, Moment, TransferIndex};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::bitcoin::Bitcoin;
 use crate::config::ChainConfig;
 use crate::evm::{Evm, Nodes, Tron};
 use crate::knowledge::AccountFacts;
@@ -27,7 +29,8 @@ pub(crate) fn open(chain: &ChainId, config: &ChainConfig) -> anyhow::Result<Arc<
     match chain.kind() {
         Some(ChainKind::Evm(_)) => Ok(Arc::new(evm()?)),
         Some(ChainKind::Tron) => Ok(Arc::new(Tron::new(evm()?)?)),
-        Some(ChainKind::Bitcoin(_)) | None => bail!("chains such as {chain} are not read"),
+        Some(ChainKind::Bitcoin(_)) => Ok(Arc::new(Bitcoin::new(crate::bitcoin::Nodes::new(&config.nodes)?))),
+        None => bail!("chains such as {chain} are not read"),
     }
 }
 
@@ -54,13 +57,40 @@ pub(crate) enum Body {
     /// In accounts: the transfers that took effect, and what each transaction cost, in the order of the chain: gas is
     /// bought before anything else happens.
     Transfers(Vec<Transfer>),
+    /// In outputs that are spent whole: transactions, in the order of the chain.
+    Transactions(Vec<Transaction>),
+}
+
+/// A transaction of a chain that keeps money in outputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transaction {
+    /// Of `body`.
+    pub(crate) id: Txid,
+    pub(crate) body: bitcoin::Transaction,
+}
+
+/// An output that is spent in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Spent {
+    pub(crate) output: OutPoint,
+    pub(crate) block: B256,
 }
 
 impl Block {
-    /// Transfers between accounts, in the order of the chain.
+    /// Transfers between accounts, in the order of the chain; none where money is kept in outputs.
     pub(crate) fn transfers(&self) -> &[Transfer] {
-        let Body::Transfers(transfers) = &self.body;
-        transfers
+        match &self.body {
+            Body::Transfers(transfers) => transfers,
+            Body::Transactions(_) => &[],
+        }
+    }
+
+    /// Transactions, in the order of the chain; none where money is kept in accounts.
+    pub(crate) fn transactions(&self) -> &[Transaction] {
+        match &self.body {
+            Body::Transfers(_) => &[],
+            Body::Transactions(transactions) => transactions,
+        }
     }
 }
 
@@ -123,6 +153,12 @@ pub(crate) trait ChainSource: Send + Sync {
 
     /// Balances after blocks; none where nodes have the block and cannot say, such as those that keep no old state.
     async fn balances(&self, of: &[BalanceAt]) -> anyhow::Result<Vec<Option<U256>>>;
+
+    /// Outputs that are spent in blocks, in this order.
+    async fn outputs(&self, of: &[Spent]) -> anyhow::Result<Vec<TxOut>> {
+        ensure!(of.is_empty(), "the chain keeps no money in outputs");
+        Ok(Vec::new())
+    }
 
     /// How its nodes are now.
     fn condition(&self) -> Condition {

@@ -5,9 +5,10 @@
 //! ([`through`]). Nothing here is rounded away: under every rule but poison the traced money that comes in is the traced
 //! money that goes out and what is left of it, to the last unit.
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
 
-use alloy_primitives::{U256, U512};
+use alloy_primitives::U512;
 use haetae_core::{Amount, TaintRule};
 
 /// Money of one kind that lies together.
@@ -176,12 +177,10 @@ impl Purse {
 /// A transaction that joins money and parts it again, where money is kept in outputs: it pays its outputs in their order
 /// out of what its inputs bring in theirs. Gives what each output gets, and what is left as the fee.
 ///
-/// A haircut deals the units that rounding down leaves to the largest remainders, the earlier part first among equals: no
-/// output is favoured by its place otherwise. What outputs hold beyond the inputs is newly made, and clean.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for chains that keep money in outputs, of which none is read here yet")
-)]
+/// A haircut deals the units that rounding down leaves one by one, each to the part that would have the most for every
+/// unit of its share (D'Hondt's method), the earlier part first among equals. So where less comes in traced, no part gets
+/// more of it: what was learnt late about one input never taints an output that was clean. What outputs hold beyond the
+/// inputs is newly made, and clean.
 pub(crate) fn through(rule: TaintRule, inputs: Vec<Parcel>, outputs: &[Amount]) -> (Vec<Parcel>, Parcel) {
     let brought: Amount = inputs.iter().map(Parcel::amount).sum();
     let fee = brought.saturating_sub(outputs.iter().copied().sum());
@@ -210,30 +209,56 @@ fn shares(traced: Amount, parts: &[Amount]) -> Vec<Amount> {
     if total.is_zero() {
         return vec![Amount::ZERO; parts.len()];
     }
-    let (mut shares, remainders): (Vec<Amount>, Vec<U256>) =
-        parts.iter().map(|part| divided(traced, *part, total)).unzip();
+    let mut shares: Vec<Amount> = parts.iter().map(|part| divided(traced, *part, total)).collect();
     let dealt: Amount = shares.iter().copied().sum();
-    let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by_key(|place| std::cmp::Reverse(remainders[*place]));
     // Fewer units are left than there are parts with a remainder.
     let left = usize::try_from(traced.saturating_sub(dealt).to_u256()).unwrap_or_default();
-    for place in order.into_iter().take(left) {
-        shares[place] = shares[place].saturating_add(Amount::from(1u64));
+    let claim = |(place, (part, share)): (usize, (&Amount, &Amount))| Claim { part: *part, share: *share, place };
+    let mut claims: BinaryHeap<Claim> = parts.iter().zip(&shares).enumerate().map(claim).collect();
+    for _ in 0..left {
+        let Some(mut claim) = claims.pop() else { break };
+        claim.share = claim.share.saturating_add(Amount::from(1u64));
+        shares[claim.place] = claim.share;
+        claims.push(claim);
     }
     shares
 }
 
-/// `traced × part ÷ total`, rounded down; `part` is no more than `total`.
-fn share(traced: Amount, part: Amount, total: Amount) -> Amount {
-    if part == total { traced } else { divided(traced, part, total).0 }
+/// A part's claim to the next unit: the larger, the more it is for every unit that its share would then be.
+#[derive(PartialEq, Eq)]
+struct Claim {
+    part: Amount,
+    share: Amount,
+    place: usize,
 }
 
-/// `traced × part ÷ total` for a `part` of no more than `total`, which is not nothing, and the remainder.
-fn divided(traced: Amount, part: Amount, total: Amount) -> (Amount, U256) {
+impl Ord for Claim {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let crossed = |one: &Self, other: &Self| -> U512 {
+            let next = U512::from(other.share.to_u256()) + U512::from(1u64);
+            // No more than a part of its own size times a share no larger than everything: it fits.
+            U512::from(one.part.to_u256()).saturating_mul(next)
+        };
+        crossed(self, other).cmp(&crossed(other, self)).then(other.place.cmp(&self.place))
+    }
+}
+
+impl PartialOrd for Claim {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// `traced × part ÷ total`, rounded down; `part` is no more than `total`.
+fn share(traced: Amount, part: Amount, total: Amount) -> Amount {
+    if part == total { traced } else { divided(traced, part, total) }
+}
+
+/// `traced × part ÷ total`, rounded down, for a `part` of no more than `total`, which is not nothing.
+fn divided(traced: Amount, part: Amount, total: Amount) -> Amount {
     let product: U512 = traced.to_u256().widening_mul(part.to_u256());
-    let (quotient, remainder) = product.div_rem(U512::from(total.to_u256()));
-    // The quotient is no more than `traced`, the remainder less than `total`: both fit.
-    (Amount::from_u256(quotient.wrapping_to()), remainder.wrapping_to())
+    // No more than `traced`: it fits.
+    Amount::from_u256((product / U512::from(total.to_u256())).wrapping_to())
 }
 
 #[cfg(test)]

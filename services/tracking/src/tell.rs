@@ -288,6 +288,11 @@ fn hop_message(terms: &Terms, sighting: &Sighting, hop: &SaidHop) -> wire::Hop {
         block_hash: sighting.block_hash.clone(),
         provisional: hop.provisional,
         taint_rule: exchange::TaintRule::from(terms.rule).into(),
+        payers: hop
+            .payers
+            .iter()
+            .map(|payer| wire::Payer { account: payer.account.to_string(), traced_amount: payer.traced.to_string() })
+            .collect(),
     }
 }
 
@@ -308,6 +313,7 @@ fn ended_message(
         TrailEnd::Other(EndReason::AddressLimit) => Reason::AddressLimit,
         TrailEnd::Other(EndReason::QuestionLimit) => Reason::QuestionLimit,
         TrailEnd::Other(EndReason::BalanceUnknown) => Reason::BalanceUnknown,
+        TrailEnd::Other(EndReason::NoAddress) => Reason::NoAddress,
         TrailEnd::Fee => Reason::Fee,
         TrailEnd::LeftBefore => Reason::LeftBefore,
     };

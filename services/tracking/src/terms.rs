@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haetae_core::{Amount, Asset, RequestId, TaintRule, Target, WatchId};
+use haetae_core::{Amount, Asset, ChainKind, RequestId, TaintRule, Target, WatchId};
 
 /// A watch as people approved it. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,5 +37,25 @@ pub(crate) struct Limits {
 impl Terms {
     pub(crate) fn is_dust(&self, asset: &Asset, amount: Amount) -> bool {
         self.limits.dust.get(asset).is_some_and(|threshold| amount < *threshold)
+    }
+
+    /// Whether its chain keeps money in outputs rather than in accounts.
+    fn keeps_outputs(&self) -> bool {
+        matches!(self.root.account.chain().kind(), Some(ChainKind::Bitcoin(_)))
+    }
+
+    /// Whether it has to be known what else lies at an account, and comes to it and leaves it. Where money is kept in
+    /// outputs a transaction says all of that by itself.
+    pub(crate) fn needs_balances(&self) -> bool {
+        self.rule.needs_balances() && !self.keeps_outputs()
+    }
+
+    /// How stolen money is told from other money at the root. Of outputs that lay there before, nobody has said which are
+    /// the stolen ones.
+    pub(crate) fn rule_at_root(&self) -> TaintRule {
+        match self.rule {
+            TaintRule::Haircut | TaintRule::Fifo if self.keeps_outputs() => TaintRule::TracedFirst,
+            rule => rule,
+        }
     }
 }

@@ -5,9 +5,17 @@
 //! depends on nothing but the terms, the transfers that are in the chain, and what is known of the accounts. So a
 //! reorganisation, or an answer that comes late, is the same fold over other inputs.
 
+mod pool;
+
 use std::collections::BTreeMap;
 
+use bitcoin::OutPoint;
 use haetae_core::{Account, Amount, Asset, Moment, TransferId, TransferIndex};
+
+use self::pool::Coin;
+#[cfg(test)]
+pub(crate) use self::pool::laws as laws_of_pools;
+pub(crate) use self::pool::{Input, Output, Part, Payer, Pool};
 
 use crate::knowledge::{Holder, Knowledge, Look, Missing, Standing};
 use crate::taint::{Parcel, Purse};
@@ -55,6 +63,8 @@ pub(crate) enum Outcome {
     Dust { traced: Amount },
     /// It shows that its payer pays too many to be followed: what was traced there ends there.
     ServiceLike { left: Amount },
+    /// Traced money was paid to a script that has no address.
+    NoAddress { traced: Amount },
 }
 
 /// Traced money that moved.
@@ -66,6 +76,8 @@ pub(crate) struct Hop {
     /// An open question lies before it.
     pub(crate) provisional: bool,
     pub(crate) reached: Reached,
+    /// All that brought traced money to the transaction, in the order of its inputs, where it was more than one account.
+    pub(crate) payers: Vec<Payer>,
 }
 
 /// What traced money came to.
@@ -89,6 +101,8 @@ pub(crate) enum EndReason {
     QuestionLimit,
     /// No node could say what lay there before.
     BalanceUnknown,
+    /// It was paid to a script that has no address.
+    NoAddress,
 }
 
 /// One step of the fold.
@@ -105,6 +119,8 @@ pub(crate) struct Trail {
     nodes: BTreeMap<Account, Node>,
     /// What lies at accounts, as far as the rule has to know.
     purses: BTreeMap<Account, BTreeMap<Asset, Purse>>,
+    /// Outputs that carry traced money, where money is kept in outputs.
+    coins: BTreeMap<OutPoint, Coin>,
     /// What ended on the way: as dust, as fees, or at payers that showed to be services; and what was not at the root.
     lost: BTreeMap<Asset, Amount>,
 }
@@ -134,13 +150,13 @@ impl Trail {
         let account = &terms.root.account;
         let root = Node { depth: 0, reached: Reached::Followed, provisional: false };
         let nodes = BTreeMap::from([(account.clone(), root)]);
-        let mut trail = Self { nodes, purses: BTreeMap::new(), lost: BTreeMap::new() };
+        let mut trail = Self { nodes, purses: BTreeMap::new(), coins: BTreeMap::new(), lost: BTreeMap::new() };
         for (asset, stolen) in &terms.stolen {
             let balance = knowledge.opening(account, asset).and_then(|opening| opening.balance);
             let here = balance.map_or(*stolen, |balance| balance.min(*stolen));
             let others = balance.unwrap_or(here).saturating_sub(here);
             trail.lose(asset, stolen.saturating_sub(here));
-            let mut purse = Purse::open(terms.rule, others);
+            let mut purse = Purse::open(terms.rule_at_root(), others);
             purse.receive(Parcel::traced_only(here));
             trail.put(account, asset, purse);
         }
@@ -186,7 +202,7 @@ impl Trail {
             return Ok(Step { outcome, ask: false });
         }
         // Where other money is told from traced, a payment is worth what is traced of it.
-        let dust = terms.is_dust(asset, if terms.rule.needs_balances() { traced } else { *amount });
+        let dust = terms.is_dust(asset, if terms.needs_balances() { traced } else { *amount });
         let too_many = !dust && knowledge.pays_too_many(terms, from, to);
         if dust || too_many {
             let left = match &mut payment.purse {
@@ -230,14 +246,14 @@ impl Trail {
         let mut purse = self.taken(terms, knowledge, to, asset);
         purse.receive(payment.parcel);
         self.put(to, asset, purse);
-        Ok(Step { outcome: Outcome::Hop(Hop { depth, traced, provisional, reached }), ask })
+        Ok(Step { outcome: Outcome::Hop(Hop { depth, traced, provisional, reached, payers: Vec::new() }), ask })
     }
 
     /// What a transfer moves, and its payer's purse after it, which is not put back yet.
     fn payment(&self, terms: &Terms, knowledge: &Knowledge, sighting: &Sighting) -> Payment {
         let Sighting { from, to, asset, amount, place, .. } = sighting;
         let pays = (from != to || sighting.is_fee())
-            && match terms.rule.needs_balances() {
+            && match terms.needs_balances() {
                 true => knowledge.counts_at(terms, from, asset, *place),
                 false => self.follows(from),
             };
@@ -271,8 +287,12 @@ impl Trail {
                 (asset.clone(), Totals { stolen: *stolen, ended, ..Totals::default() })
             })
             .collect();
+        let in_coins = self.in_coins();
         for (account, node) in &self.nodes {
-            for (asset, purse) in self.purses.get(account).into_iter().flatten() {
+            let in_purses =
+                self.purses.get(account).into_iter().flatten().map(|(asset, purse)| (asset, purse.traced()));
+            let coins = Asset::coin(account.chain().clone()).zip(in_coins.get(account));
+            for (asset, traced) in in_purses.chain(coins.as_ref().map(|(asset, traced)| (asset, **traced))) {
                 let Some(totals) = totals.get_mut(asset) else { continue };
                 let unknown = knowledge.opening(account, asset).is_some_and(|opening| opening.balance.is_none());
                 let part = match node.reached {
@@ -280,7 +300,7 @@ impl Trail {
                     Reached::Followed if !unknown => &mut totals.in_flight,
                     Reached::Followed | Reached::Ended(_) => &mut totals.ended,
                 };
-                *part = part.saturating_add(purse.traced());
+                *part = part.saturating_add(traced);
             }
         }
         totals

@@ -1,4 +1,6 @@
-//! One watch in memory: its inputs, its trail, and what was already said about it.
+//! One watch in memory: its inputs, its trail, and what was already said about it. Where money is kept in accounts the
+//! inputs are the movements themselves; where it is kept in outputs they are whole transactions (`Pool`), and a movement is
+//! a part of one.
 //!
 //! [`Watched::settle`] is the only way anything gets said: it compares what was said with what the fold says now. So it
 //! does not matter whether the trail came about block by block or was folded again after a reorganisation or a late
@@ -6,12 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bitcoin::{OutPoint, Txid};
 use haetae_core::{Account, Asset, TransferId};
 
 use crate::knowledge::{AccountFacts, Knowledge, Known, Look, Missing, Opening, Standing};
 use crate::said::{self, Change, Said, SaidEnd, TrailEnd};
 use crate::terms::Terms;
-use crate::trail::{EndReason, Outcome, Place, Sighting, Totals, Trail};
+use crate::trail::{EndReason, Outcome, Part, Place, Pool, Sighting, Totals, Trail};
 
 /// A transfer that carried traced money at some time, or where the rule needs it, came to an account under watch or left
 /// it.
@@ -23,6 +26,24 @@ pub(crate) struct Movement {
     pub(crate) live: bool,
     /// What was said about it.
     pub(crate) said: Said,
+}
+
+/// A transaction that moved traced money at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pooled {
+    /// As it stands in the chain, or last stood.
+    pub(crate) pool: Pool,
+    /// It is in the chain.
+    pub(crate) live: bool,
+}
+
+/// What is stored of a watch, besides its terms.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) known: BTreeMap<Account, Known>,
+    pub(crate) openings: BTreeMap<Account, BTreeMap<Asset, Opening>>,
+    pub(crate) movements: Vec<Movement>,
+    pub(crate) pools: Vec<Pooled>,
 }
 
 /// A question that follows from a step: about an account, because of a transfer.
@@ -39,6 +60,7 @@ pub(crate) struct News {
     pub(crate) changes: Vec<Change>,
     pub(crate) asks: Vec<Ask>,
     pub(crate) movements: Vec<Movement>,
+    pub(crate) pools: Vec<Pooled>,
     pub(crate) known: Vec<(Account, Known)>,
     /// None where one is to be forgotten.
     pub(crate) openings: Vec<(Account, Asset, Option<Opening>)>,
@@ -63,10 +85,12 @@ pub(crate) struct Watched {
     knowledge: Knowledge,
     trail: Trail,
     movements: BTreeMap<TransferId, Movement>,
+    pools: BTreeMap<Txid, Pooled>,
     outcomes: BTreeMap<TransferId, Outcome>,
     asks: Vec<Ask>,
     /// Movements of which something may have to be said or stored.
     touched: BTreeSet<TransferId>,
+    unsaved_pools: BTreeSet<Txid>,
     /// Accounts to which every hop that was said to lead was taken back.
     unreached: BTreeSet<Account>,
 }
@@ -76,15 +100,13 @@ impl Watched {
     ///
     /// # Errors
     /// When money leads to an account whose facts are not among what is known; then what is stored is damaged.
-    pub(crate) fn restore(
-        terms: Terms,
-        known: BTreeMap<Account, Known>,
-        openings: BTreeMap<Account, BTreeMap<Asset, Opening>>,
-        movements: Vec<Movement>,
-    ) -> Result<Self, Missing> {
+    pub(crate) fn restore(terms: Terms, stored: Stored) -> Result<Self, Missing> {
+        let Stored { known, openings, movements, pools } = stored;
         let mut knowledge = Knowledge::restore(&terms, known, openings);
-        for movement in movements.iter().filter(|movement| movement.said.hop.is_some()) {
-            knowledge.note_payment(&movement.sighting.from, &movement.sighting.to);
+        for (movement, hop) in movements.iter().filter_map(|movement| Some((movement, movement.said.hop.as_ref()?))) {
+            let Sighting { from, to, .. } = &movement.sighting;
+            knowledge.note_payment(from, to);
+            hop.payers.iter().for_each(|payer| knowledge.note_payment(&payer.account, to));
         }
         let mut unreached: BTreeSet<Account> = BTreeSet::new();
         unreached.extend(movements.iter().filter(|m| m.said.hop.is_some()).map(|m| m.sighting.to.clone()));
@@ -92,28 +114,34 @@ impl Watched {
             unreached.remove(&standing.sighting.to);
         }
         unreached.remove(&terms.root.account);
-        let mut watched = Self {
+        let mut watched = Self { unreached, ..Self::beginning(terms, knowledge) };
+        watched.movements = movements.into_iter().map(|m| (m.sighting.transfer.clone(), m)).collect();
+        watched.pools = pools.into_iter().map(|pooled| (pooled.pool.id, pooled)).collect();
+        watched.fold()?;
+        watched.touched.clear();
+        watched.asks.clear();
+        Ok(watched)
+    }
+
+    fn beginning(terms: Terms, knowledge: Knowledge) -> Self {
+        Self {
             trail: Trail::begin(&terms, &knowledge),
             knowledge,
-            unreached,
+            unreached: BTreeSet::new(),
             terms,
-            movements: movements.into_iter().map(|m| (m.sighting.transfer.clone(), m)).collect(),
+            movements: BTreeMap::new(),
+            pools: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             asks: Vec::new(),
             touched: BTreeSet::new(),
-        };
-        watched.fold()?;
-        watched.touched.clear();
-        Ok(watched)
+            unsaved_pools: BTreeSet::new(),
+        }
     }
 
     /// From the beginning, with what was learnt in the course of another.
     #[cfg(test)]
     fn knowing(terms: Terms, knowledge: Knowledge) -> Self {
-        let trail = Trail::begin(&terms, &knowledge);
-        let (movements, outcomes) = (BTreeMap::new(), BTreeMap::new());
-        let (touched, unreached) = (BTreeSet::new(), BTreeSet::new());
-        Self { terms, knowledge, trail, movements, outcomes, asks: Vec::new(), touched, unreached }
+        Self::beginning(terms, knowledge)
     }
 
     pub(crate) fn terms(&self) -> &Terms {
@@ -132,6 +160,11 @@ impl Watched {
         self.trail.follows(account)
     }
 
+    /// Outputs that carry traced money.
+    pub(crate) fn coins(&self) -> impl Iterator<Item = OutPoint> {
+        self.trail.coins()
+    }
+
     pub(crate) fn totals(&self) -> BTreeMap<Asset, Totals> {
         self.trail.totals(&self.terms, &self.knowledge)
     }
@@ -147,7 +180,7 @@ impl Watched {
 
     /// True where a payment may move traced money.
     pub(crate) fn may_carry(&self, from: &Account, asset: &Asset) -> bool {
-        (!self.terms.rule.needs_balances() || self.counts(from, asset)) && self.trail.may_carry(from, asset)
+        (!self.terms.needs_balances() || self.counts(from, asset)) && self.trail.may_carry(from, asset)
     }
 
     fn concerns(&self, sighting: &Sighting) -> bool {
@@ -155,7 +188,7 @@ impl Watched {
         if amount.is_zero() || from == to && !sighting.is_fee() {
             return false;
         }
-        match self.terms.rule.needs_balances() {
+        match self.terms.needs_balances() {
             true => self.counts(from, asset) || self.counts(to, asset),
             false => from != to && self.trail.may_carry(from, asset),
         }
@@ -164,7 +197,7 @@ impl Watched {
     /// Assets of which it has to be known what lies at the root before the next block.
     pub(crate) fn unopened(&self) -> impl Iterator<Item = &Asset> {
         let root = &self.terms.root.account;
-        let assets = self.terms.stolen.keys().filter(|_| self.terms.rule.needs_balances());
+        let assets = self.terms.stolen.keys().filter(|_| self.terms.needs_balances());
         assets.filter(|asset| self.knowledge.opening(root, asset).is_none())
     }
 
@@ -201,6 +234,39 @@ impl Watched {
         Ok(true)
     }
 
+    /// The next transaction of the chain. True if it is kept.
+    pub(crate) fn see_pool(&mut self, pool: Pool) -> bool {
+        if !self.trail.moves(&self.terms, &pool) {
+            return false;
+        }
+        let parts = self.trail.join(&self.terms, &mut self.knowledge, &pool);
+        for part in parts {
+            self.touched.insert(part.sighting.transfer.clone());
+            let (transfer, outcome) = self.take_part(part);
+            self.outcomes.insert(transfer, outcome);
+        }
+        self.unsaved_pools.insert(pool.id);
+        self.pools.insert(pool.id, Pooled { pool, live: true });
+        true
+    }
+
+    /// Keeps a part of a transaction that is in the chain.
+    fn take_part(&mut self, part: Part) -> (TransferId, Outcome) {
+        let Part { sighting, outcome, ask } = part;
+        let transfer = sighting.transfer.clone();
+        if ask {
+            self.asks.push(Ask { account: sighting.to.clone(), hop: transfer.clone() });
+        }
+        let movement = self.movements.entry(transfer.clone()).or_insert_with(|| Movement {
+            sighting: sighting.clone(),
+            live: true,
+            said: Said::default(),
+        });
+        movement.sighting = sighting;
+        movement.live = true;
+        (transfer, outcome)
+    }
+
     /// Forgets the blocks after `fork`: they have left the chain. True if there was anything in them.
     pub(crate) fn rewind(&mut self, fork: u64) -> bool {
         let mut any = self.knowledge.close_after(fork);
@@ -208,6 +274,13 @@ impl Watched {
             if movement.live && movement.sighting.place.block > fork {
                 movement.live = false;
                 self.touched.insert(transfer.clone());
+                any = true;
+            }
+        }
+        for (id, pooled) in &mut self.pools {
+            if pooled.live && pooled.pool.place.block > fork {
+                pooled.live = false;
+                self.unsaved_pools.insert(*id);
                 any = true;
             }
         }
@@ -266,6 +339,10 @@ impl Watched {
             changes: at_root.into_iter().chain(of(retractions)).chain(lost).chain(of(changes)).chain(again).collect(),
             asks: std::mem::take(&mut self.asks),
             movements: stored,
+            pools: std::mem::take(&mut self.unsaved_pools)
+                .into_iter()
+                .filter_map(|id| self.pools.get(&id).cloned())
+                .collect(),
             known: self.knowledge.take_unsaved(),
             openings,
         }
@@ -309,6 +386,18 @@ impl Watched {
 
     /// Folds anew over what is in the chain. Facts are known of every account that money led to before.
     fn fold(&mut self) -> Result<(), Missing> {
+        let (trail, outcomes) = match self.pools.is_empty() {
+            true => self.fold_movements()?,
+            false => self.fold_pools(),
+        };
+        let changed = self.movements.keys().filter(|transfer| outcomes.get(transfer) != self.outcomes.get(transfer));
+        self.touched.extend(changed.cloned());
+        self.trail = trail;
+        self.outcomes = outcomes;
+        Ok(())
+    }
+
+    fn fold_movements(&mut self) -> Result<(Trail, BTreeMap<TransferId, Outcome>), Missing> {
         let mut live: Vec<&Movement> = self.movements.values().filter(|movement| movement.live).collect();
         live.sort_by_key(|movement| movement.sighting.place);
         let mut trail = Trail::begin(&self.terms, &self.knowledge);
@@ -317,11 +406,17 @@ impl Watched {
             let step = trail.step(&self.terms, &mut self.knowledge, &movement.sighting, &AllKnown)?;
             outcomes.insert(movement.sighting.transfer.clone(), step.outcome);
         }
-        let changed = self.movements.keys().filter(|transfer| outcomes.get(transfer) != self.outcomes.get(transfer));
-        self.touched.extend(changed.cloned());
-        self.trail = trail;
-        self.outcomes = outcomes;
-        Ok(())
+        Ok((trail, outcomes))
+    }
+
+    fn fold_pools(&mut self) -> (Trail, BTreeMap<TransferId, Outcome>) {
+        let mut live: Vec<&Pool> =
+            self.pools.values().filter(|pooled| pooled.live).map(|pooled| &pooled.pool).collect();
+        live.sort_by_key(|pool| pool.place);
+        let mut trail = Trail::begin(&self.terms, &self.knowledge);
+        let parts: Vec<Part> =
+            live.into_iter().flat_map(|pool| trail.join(&self.terms, &mut self.knowledge, pool)).collect();
+        (trail, parts.into_iter().map(|part| self.take_part(part)).collect())
     }
 
     #[expect(clippy::expect_used, reason = "a fold over fewer transfers, or with less traced, reaches no new account")]

@@ -3,11 +3,13 @@
 use std::str::FromStr;
 
 use haetae_core::WalletRole;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::knowledge::{Holder, Standing};
 use crate::question::Conclusion;
-use crate::said::{ArrivalState, Finality, TrailEnd};
-use crate::trail::EndReason;
+use crate::said::{ArrivalState, Finality, SaidHop, TrailEnd};
+use crate::trail::{EndReason, Payer};
 
 /// A column that does not hold what it must.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +79,23 @@ texts!(write_end, read_end, TrailEnd, "end_reason", {
     TrailEnd::Other(EndReason::AddressLimit) => "address-limit" => TrailEnd::Other(EndReason::AddressLimit),
     TrailEnd::Other(EndReason::QuestionLimit) => "question-limit" => TrailEnd::Other(EndReason::QuestionLimit),
     TrailEnd::Other(EndReason::BalanceUnknown) => "balance-unknown" => TrailEnd::Other(EndReason::BalanceUnknown),
+    TrailEnd::Other(EndReason::NoAddress) => "no-address" => TrailEnd::Other(EndReason::NoAddress),
 });
+
+/// Who brought traced money and how much; null where it was one account.
+pub(super) fn write_payers(hop: &SaidHop) -> Option<Value> {
+    let pair = |payer: &Payer| json!([payer.account.to_string(), payer.traced.to_string()]);
+    (!hop.payers.is_empty()).then(|| hop.payers.iter().map(pair).collect())
+}
+
+pub(super) fn read_payers(column: Option<&Value>) -> Result<Vec<Payer>, sqlx::Error> {
+    let Some(column) = column else { return Ok(Vec::new()) };
+    let pairs: Vec<(String, String)> = Deserialize::deserialize(column).map_err(|_| damaged("hop_payers"))?;
+    let payer = |(account, traced): (String, String)| {
+        Ok(Payer { account: read("hop_payers", &account)?, traced: read("hop_payers", &traced)? })
+    };
+    pairs.into_iter().map(payer).collect()
+}
 
 pub(super) fn write_standing(standing: &Standing) -> (&'static str, Option<&Holder>) {
     match standing {

@@ -7,9 +7,10 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::code::{
-    damaged, read, read_arrival, read_end, read_finality, read_role, read_standing, signed, unsigned, write_arrival,
-    write_end, write_finality, write_role, write_standing,
+    damaged, read, read_arrival, read_end, read_finality, read_payers, read_role, read_standing, signed, unsigned,
+    write_arrival, write_end, write_finality, write_payers, write_role, write_standing,
 };
+use super::pool;
 use crate::knowledge::{AccountFacts, Holder, Known, Opening};
 use crate::said::{Finality, Said, SaidArrival, SaidEnd, SaidHop};
 use crate::trail::{Place, Sighting};
@@ -98,6 +99,7 @@ struct MovementRow {
     hop_provisional: Option<bool>,
     hop_finality: Option<String>,
     hop_block_hash: Option<String>,
+    hop_payers: Option<serde_json::Value>,
     arrival_exchange: Option<String>,
     arrival_role: Option<String>,
     arrival_traced: Option<String>,
@@ -114,7 +116,7 @@ pub(super) async fn movements(
     let rows: Vec<MovementRow> = sqlx::query_as(
         "select watch_id, chain, transaction, index, payer, payee, asset, amount::text, block_number, block_hash,
                 position, seen_at, live, hop_depth, hop_traced::text, hop_provisional, hop_finality, hop_block_hash,
-                arrival_exchange, arrival_role, arrival_traced::text, arrival_state, end_reason, end_traced::text
+                hop_payers, arrival_exchange, arrival_role, arrival_traced::text, arrival_state, end_reason, end_traced::text
          from movement where watch_id = any($1)",
     )
     .bind(ids)
@@ -162,6 +164,7 @@ impl MovementRow {
             provisional: self.hop_provisional.unwrap_or_default(),
             finality: read_finality(finality)?,
             block_hash: self.hop_block_hash.clone().unwrap_or_default(),
+            payers: read_payers(self.hop_payers.as_ref())?,
         }))
     }
 
@@ -185,6 +188,7 @@ impl MovementRow {
 pub(crate) async fn save(conn: &mut PgConnection, id: WatchId, news: &News) -> Result<(), sqlx::Error> {
     save_known(conn, id, &news.known).await?;
     save_openings(conn, id, &news.openings).await?;
+    pool::save(conn, id, &news.pools).await?;
     save_movements(conn, id, &news.movements).await
 }
 
@@ -264,26 +268,27 @@ async fn save_movements(conn: &mut PgConnection, id: WatchId, movements: &[Movem
         "insert into movement
             (watch_id, chain, transaction, index, payer, payee, asset, amount, block_number, block_hash, position,
              seen_at, live, hop_depth, hop_traced, hop_provisional, hop_finality, hop_block_hash,
-             arrival_exchange, arrival_role, arrival_traced, arrival_state, end_reason, end_traced)
+             arrival_exchange, arrival_role, arrival_traced, arrival_state, end_reason, end_traced, hop_payers)
          select $1, chain, transaction, index, payer, payee, asset, amount::numeric, block_number, block_hash, position,
                 seen_at, live, hop_depth::bigint, hop_traced::numeric, hop_provisional::boolean, hop_finality,
                 hop_block_hash, arrival_exchange, arrival_role, arrival_traced::numeric, arrival_state, end_reason,
-                end_traced::numeric
+                end_traced::numeric, hop_payers
          from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
                      $10::text[], $11::bigint[], $12::timestamptz[], $13::boolean[], $14::text[], $15::text[],
                      $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[],
-                     $23::text[], $24::text[])
+                     $23::text[], $24::text[], $25::jsonb[])
               as m (chain, transaction, index, payer, payee, asset, amount, block_number, block_hash, position,
                     seen_at, live, hop_depth, hop_traced, hop_provisional, hop_finality, hop_block_hash,
-                    arrival_exchange, arrival_role, arrival_traced, arrival_state, end_reason, end_traced)
+                    arrival_exchange, arrival_role, arrival_traced, arrival_state, end_reason, end_traced, hop_payers)
          on conflict (watch_id, transaction, index) do update
-         set block_number = excluded.block_number, block_hash = excluded.block_hash, position = excluded.position,
+         set payer = excluded.payer, payee = excluded.payee,
+             block_number = excluded.block_number, block_hash = excluded.block_hash, position = excluded.position,
              seen_at = excluded.seen_at, live = excluded.live, hop_depth = excluded.hop_depth,
              hop_traced = excluded.hop_traced, hop_provisional = excluded.hop_provisional,
              hop_finality = excluded.hop_finality, hop_block_hash = excluded.hop_block_hash,
              arrival_exchange = excluded.arrival_exchange, arrival_role = excluded.arrival_role,
              arrival_traced = excluded.arrival_traced, arrival_state = excluded.arrival_state,
-             end_reason = excluded.end_reason, end_traced = excluded.end_traced",
+             end_reason = excluded.end_reason, end_traced = excluded.end_traced, hop_payers = excluded.hop_payers",
     )
     .bind(id.0)
     .bind(of(|s| s.transfer.chain.to_string()))
@@ -309,6 +314,7 @@ async fn save_movements(conn: &mut PgConnection, id: WatchId, movements: &[Movem
     .bind(arrival(|arrival| write_arrival(arrival.state).to_owned()))
     .bind(end(|end| write_end(end.reason).to_owned()))
     .bind(end(|end| end.traced.to_string()))
+    .bind(movements.iter().map(|m| m.said.hop.as_ref().and_then(write_payers)).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())

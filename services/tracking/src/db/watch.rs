@@ -7,9 +7,9 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::code::{damaged, read, signed, unsigned};
-use super::trail;
+use super::{pool, trail};
 use crate::terms::{Limits, Terms};
-use crate::watched::Watched;
+use crate::watched::{Stored, Watched};
 
 /// A watch as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,14 +120,18 @@ pub(crate) async fn load_all(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Ve
     let mut known = trail::known(conn, ids).await?;
     let mut openings = trail::openings(conn, ids).await?;
     let mut movements = trail::movements(conn, ids).await?;
+    let mut pools = pool::pools(conn, ids).await?;
     rows.into_iter()
         .map(|row| {
             let id = row.id;
             let row = row.read(assets.remove(&id).unwrap_or_default())?;
-            let (known, movements) = (known.remove(&id).unwrap_or_default(), movements.remove(&id).unwrap_or_default());
-            let openings = openings.remove(&id).unwrap_or_default();
-            let watched = Watched::restore(row.terms.clone(), known, openings, movements)
-                .map_err(|_| damaged("known_account"))?;
+            let stored = Stored {
+                known: known.remove(&id).unwrap_or_default(),
+                openings: openings.remove(&id).unwrap_or_default(),
+                movements: movements.remove(&id).unwrap_or_default(),
+                pools: pools.remove(&id).unwrap_or_default(),
+            };
+            let watched = Watched::restore(row.terms.clone(), stored).map_err(|_| damaged("known_account"))?;
             Ok((row, watched))
         })
         .collect()

@@ -248,6 +248,23 @@ proptest! {
         }
     }
 
+    /// What is learnt late makes inputs clean, never dirty; no output may become dirty by it.
+    #[test]
+    fn where_less_comes_in_traced_no_output_gets_more_of_it(
+        rule in select(&TaintRule::ALL[..]), (inputs, outputs) in transaction(), cleaned in any::<prop::sample::Index>(),
+    ) {
+        let mut less = inputs.clone();
+        if !less.is_empty() {
+            let place = cleaned.index(less.len());
+            less[place] = Parcel::clean(less[place].amount());
+        }
+        let (before, fee_before) = through(rule, inputs, &outputs);
+        let (after, fee_after) = through(rule, less, &outputs);
+        for (after, before) in after.iter().chain([&fee_after]).zip(before.iter().chain([&fee_before])) {
+            prop_assert!(after.traced() <= before.traced());
+        }
+    }
+
     #[test]
     fn fifo_keeps_the_order_of_inputs_through_a_transaction((inputs, outputs) in transaction()) {
         let (parcels, fee) = through(TaintRule::Fifo, inputs.clone(), &outputs);

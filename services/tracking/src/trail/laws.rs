@@ -76,7 +76,7 @@ proptest! {
             let traced = match outcome {
                 Outcome::Untraced => Amount::ZERO,
                 Outcome::Hop(hop) => hop.traced,
-                Outcome::Dust { traced } | Outcome::Fee { traced } => *traced,
+                Outcome::Dust { traced } | Outcome::Fee { traced } | Outcome::NoAddress { traced } => *traced,
                 Outcome::ServiceLike { left } => *left,
             };
             prop_assert!(poison || traced <= before, "no more leaves than is there");

@@ -4,7 +4,7 @@ use haetae_core::{Amount, TaintRule, TransferId};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Movement, News, Watched};
+use super::{Movement, News, Pooled, Stored, Watched};
 use crate::knowledge::{Holder, Known, Opening, Standing};
 use crate::said::{ArrivalState, Change, Finality, Said};
 use crate::scene::{World, account, held, plain, terms, token, transfer};
@@ -12,7 +12,7 @@ use crate::terms::Terms;
 use crate::trail::{Place, Sighting};
 
 fn watch(terms: Terms) -> Watched {
-    Watched::restore(terms, BTreeMap::new(), BTreeMap::new(), Vec::new()).unwrap()
+    Watched::restore(terms, Stored::default()).unwrap()
 }
 
 fn see(watched: &mut Watched, transfers: &[Sighting]) -> News {
@@ -173,13 +173,14 @@ fn a_second_holder_does_not_replace_the_first() {
 
 /// What is stored of a watch.
 #[derive(Default)]
-struct Stored {
+struct Store {
     known: BTreeMap<haetae_core::Account, Known>,
     openings: BTreeMap<haetae_core::Account, BTreeMap<haetae_core::Asset, Opening>>,
     movements: BTreeMap<TransferId, Movement>,
+    pools: BTreeMap<bitcoin::Txid, Pooled>,
 }
 
-impl Stored {
+impl Store {
     fn take(&mut self, news: News) {
         self.known.extend(news.known);
         for (account, asset, opening) in news.openings {
@@ -189,6 +190,7 @@ impl Stored {
                 None => of_account.remove(&asset),
             };
         }
+        self.pools.extend(news.pools.into_iter().map(|pooled| (pooled.pool.id, pooled)));
         self.movements.extend(news.movements.into_iter().map(|m| (m.sighting.transfer.clone(), m)));
     }
 }
@@ -241,8 +243,9 @@ fn standing(movements: impl IntoIterator<Item = Movement>) -> BTreeMap<TransferI
     let standing = movements.into_iter().filter(|movement| movement.said.stands());
     standing
         .map(|movement| {
+            let hop = movement.said.hop.filter(|hop| hop.finality != Finality::Retracted);
             let arrival = movement.said.arrival.filter(|arrival| arrival.state != ArrivalState::Retracted);
-            (movement.sighting.transfer, Said { arrival, ..movement.said })
+            (movement.sighting.transfer, Said { hop, arrival, end: movement.said.end })
         })
         .collect()
 }
@@ -260,7 +263,7 @@ proptest! {
         let terms = Terms { rule, ..tight(questions, addresses, degree) };
         let mut watched = watch(terms.clone());
         open_root(&mut watched, &World::default(), 1);
-        let mut stored = Stored::default();
+        let mut stored = Store::default();
         let mut chain: Vec<Vec<Sighting>> = Vec::new();
         let mut number = 0;
         let mut waiting: Vec<Sighting> = Vec::new();
@@ -318,8 +321,11 @@ proptest! {
         prop_assert_eq!(standing(stored.movements.values().cloned()), standing(afresh.movements));
 
         let movements = stored.movements.into_values().collect();
-        let mut restored = Watched::restore(terms, stored.known, stored.openings, movements).unwrap();
+        let stored = Stored { known: stored.known, openings: stored.openings, movements, pools: Vec::new() };
+        let mut restored = Watched::restore(terms, stored).unwrap();
         prop_assert_eq!(restored.totals(), totals);
         prop_assert_eq!(restored.settle(), News::default());
     }
 }
+
+mod outputs;

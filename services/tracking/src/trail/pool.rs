@@ -1,0 +1,256 @@
+//! Money that is kept in outputs. A transaction is a pool: it joins what its inputs bring and parts it among its outputs,
+//! and what part of each is traced is the rule's to say (`taint.rs`).
+//!
+//! Every output that carries traced money is a coin of its own, so that nothing has to be known of what else lies at an
+//! address. Only at the root it is not known which coins are the stolen ones: whatever is spent there carries stolen money
+//! first, until it is used up, and traced money that comes back joins it.
+
+use std::collections::BTreeMap;
+
+use bitcoin::{OutPoint, Txid};
+use haetae_core::{Account, Amount, Asset, Moment, TransferId, TransferIndex};
+
+use super::{Hop, Node, Outcome, Place, Reached, Sighting, Trail, reached};
+use crate::knowledge::{AccountFacts, Knowledge};
+use crate::taint::{Parcel, through};
+use crate::terms::Terms;
+
+/// A transaction, as it stands in the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pool {
+    /// The chain's own coin.
+    pub(crate) asset: Asset,
+    pub(crate) id: Txid,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<Output>,
+    /// Its place among the transactions of the block.
+    pub(crate) place: Place,
+    /// Hash of its block, as the chain prints it.
+    pub(crate) block_hash: String,
+    pub(crate) seen_at: Moment,
+}
+
+/// An output that a transaction spends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Input {
+    pub(crate) spends: OutPoint,
+    /// None where the output's script has no address.
+    pub(crate) account: Option<Account>,
+    pub(crate) amount: Amount,
+}
+
+/// An output that a transaction makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    /// None where its script has no address: notes, and what is paid to a bare key or script.
+    pub(crate) account: Option<Account>,
+    pub(crate) amount: Amount,
+}
+
+/// An account that brings traced money to a transaction, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Payer {
+    pub(crate) account: Account,
+    pub(crate) traced: Amount,
+}
+
+/// An output that carries traced money and was not spent; or not that it mattered, where the trail ends at its account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Coin {
+    pub(super) account: Account,
+    pub(super) parcel: Parcel,
+}
+
+/// A part of a transaction that is traced: an output, or the fee. Change is none: it has not moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) sighting: Sighting,
+    pub(crate) outcome: Outcome,
+    /// The payee is new: exchanges are to be asked.
+    pub(crate) ask: bool,
+}
+
+/// What the accounts that bring traced money have in common.
+struct Before {
+    payers: Vec<Payer>,
+    /// Of the hops that follow.
+    depth: u32,
+    /// An open question lies before some of it.
+    provisional: bool,
+}
+
+impl Pool {
+    fn sighting(&self, index: TransferIndex, from: &Account, to: &Account, amount: Amount) -> Sighting {
+        Sighting {
+            transfer: TransferId { chain: self.asset.chain().clone(), transaction: self.id.to_string(), index },
+            from: from.clone(),
+            to: to.clone(),
+            asset: self.asset.clone(),
+            amount,
+            place: self.place,
+            block_hash: self.block_hash.clone(),
+            seen_at: self.seen_at,
+        }
+    }
+}
+
+impl Trail {
+    /// Coins that carry traced money.
+    pub(crate) fn coins(&self) -> impl Iterator<Item = OutPoint> {
+        self.coins.keys().copied()
+    }
+
+    /// Whether a transaction moves traced money.
+    pub(crate) fn moves(&self, terms: &Terms, pool: &Pool) -> bool {
+        pool.inputs.iter().any(|input| match self.coins.get(&input.spends) {
+            Some(coin) => self.follows(&coin.account),
+            None => self.is_of_root(terms, input) && self.may_carry(&terms.root.account, &pool.asset),
+        })
+    }
+
+    /// Takes in the next transaction of the chain. Gives what of it is traced.
+    pub(crate) fn join(&mut self, terms: &Terms, knowledge: &mut Knowledge, pool: &Pool) -> Vec<Part> {
+        if !self.moves(terms, pool) {
+            return Vec::new();
+        }
+        let mut payers = Vec::new();
+        let inputs: Vec<Parcel> =
+            pool.inputs.iter().map(|input| self.draw(terms, input, &pool.asset, &mut payers)).collect();
+        let before = self.before(knowledge, payers);
+        let Some(first) = before.payers.first().map(|payer| payer.account.clone()) else { return Vec::new() };
+        let amounts: Vec<Amount> = pool.outputs.iter().map(|output| output.amount).collect();
+        let (parcels, fee) = through(terms.rule, inputs, &amounts);
+
+        let mut parts = Vec::new();
+        for ((output, parcel), place) in pool.outputs.iter().zip(parcels).zip(0u32..) {
+            let traced = parcel.traced();
+            if traced.is_zero() {
+                continue;
+            }
+            let coin = OutPoint { txid: pool.id, vout: place };
+            let sighting = |to: &Account| pool.sighting(TransferIndex::Output(place), &first, to, output.amount);
+            let Some(to) = &output.account else {
+                self.lose(&pool.asset, traced);
+                parts.push(Part { sighting: sighting(&first), outcome: Outcome::NoAddress { traced }, ask: false });
+                continue;
+            };
+            if before.payers.iter().any(|payer| payer.account == *to) {
+                self.keep(terms, to, coin, parcel, &pool.asset);
+                continue;
+            }
+            let (outcome, ask) = self.reach(terms, knowledge, &before, to, output.amount, traced, &pool.asset);
+            match outcome {
+                Outcome::Hop(_) => self.keep(terms, to, coin, parcel, &pool.asset),
+                _ => self.lose(&pool.asset, traced),
+            }
+            parts.push(Part { sighting: sighting(to), outcome, ask });
+        }
+        let traced = fee.traced();
+        if !traced.is_zero() {
+            self.lose(&pool.asset, traced);
+            let sighting = pool.sighting(TransferIndex::Fee, &first, &first, fee.amount());
+            parts.push(Part { sighting, outcome: Outcome::Fee { traced }, ask: false });
+        }
+        parts
+    }
+
+    /// What an input brings. Notes who brings what of the traced money.
+    fn draw(&mut self, terms: &Terms, input: &Input, asset: &Asset, payers: &mut Vec<Payer>) -> Parcel {
+        let root = &terms.root.account;
+        let followed = self.coins.get(&input.spends).map(|coin| self.follows(&coin.account));
+        let (account, parcel) = match followed {
+            Some(true) => match self.coins.remove(&input.spends) {
+                Some(coin) => (coin.account, coin.parcel),
+                None => return Parcel::clean(input.amount),
+            },
+            // What ended there stays ended, whoever spends it.
+            Some(false) => return Parcel::clean(input.amount),
+            None if self.is_of_root(terms, input) => {
+                let purse = self.purses.get_mut(root).and_then(|purses| purses.get_mut(asset));
+                let Some(purse) = purse else { return Parcel::clean(input.amount) };
+                (root.clone(), purse.pay(input.amount))
+            }
+            None => return Parcel::clean(input.amount),
+        };
+        let traced = parcel.traced();
+        match payers.iter_mut().find(|payer| payer.account == account) {
+            _ if traced.is_zero() => {}
+            Some(payer) => payer.traced = payer.traced.saturating_add(traced),
+            None => payers.push(Payer { account, traced }),
+        }
+        parcel
+    }
+
+    fn before(&self, knowledge: &Knowledge, payers: Vec<Payer>) -> Before {
+        let nodes = || payers.iter().filter_map(|payer| self.nodes.get(&payer.account));
+        let open = payers.iter().any(|payer| knowledge.is_open(&payer.account));
+        Before {
+            depth: nodes().map(|node| node.depth).min().unwrap_or_default() + 1,
+            provisional: open || nodes().any(|node| node.provisional),
+            payers,
+        }
+    }
+
+    /// What traced money comes to that is paid to an account of which it was not. True where exchanges are to be asked.
+    #[expect(clippy::too_many_arguments, reason = "one output of a transaction, and what lies before it")]
+    fn reach(
+        &mut self,
+        terms: &Terms,
+        knowledge: &mut Knowledge,
+        before: &Before,
+        to: &Account,
+        amount: Amount,
+        traced: Amount,
+        asset: &Asset,
+    ) -> (Outcome, bool) {
+        if terms.is_dust(asset, if terms.rule.needs_balances() { traced } else { amount }) {
+            return (Outcome::Dust { traced }, false);
+        }
+        let mut payers = before.payers.iter().map(|payer| &payer.account);
+        if payers.clone().any(|from| knowledge.pays_too_many(terms, from, to)) {
+            return (Outcome::ServiceLike { left: traced }, false);
+        }
+        let root = *to == terms.root.account;
+        let ask = !root && knowledge.meet(terms, to, AccountFacts::default());
+        payers.by_ref().for_each(|from| knowledge.note_payment(from, to));
+        let depth = self.nodes.get(to).map_or(before.depth, |node| node.depth.min(before.depth));
+        let reached = if root { Reached::Followed } else { reached(terms, knowledge, to, depth) };
+        let node = Node { depth, reached: reached.clone(), provisional: false };
+        let payee = self.nodes.entry(to.clone()).or_insert(node);
+        payee.depth = depth;
+        payee.reached = reached.clone();
+        payee.provisional |= before.provisional;
+        let payers = if before.payers.len() > 1 { before.payers.clone() } else { Vec::new() };
+        (Outcome::Hop(Hop { depth: before.depth, traced, provisional: before.provisional, reached, payers }), ask)
+    }
+
+    /// Puts traced money where it now lies.
+    fn keep(&mut self, terms: &Terms, account: &Account, coin: OutPoint, parcel: Parcel, asset: &Asset) {
+        let root = &terms.root.account;
+        match self.purses.get_mut(root).and_then(|purses| purses.get_mut(asset)).filter(|_| account == root) {
+            Some(purse) => purse.receive(parcel),
+            None => {
+                self.coins.insert(coin, Coin { account: account.clone(), parcel });
+            }
+        }
+    }
+
+    fn is_of_root(&self, terms: &Terms, input: &Input) -> bool {
+        input.account.as_ref() == Some(&terms.root.account)
+    }
+
+    /// What is traced in coins, by account.
+    pub(super) fn in_coins(&self) -> BTreeMap<&Account, Amount> {
+        let mut traced: BTreeMap<&Account, Amount> = BTreeMap::new();
+        for coin in self.coins.values() {
+            let of = traced.entry(&coin.account).or_default();
+            *of = of.saturating_add(coin.parcel.traced());
+        }
+        traced
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod laws;
+#[cfg(test)]
+mod tests;
