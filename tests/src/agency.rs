@@ -262,6 +262,7 @@ impl Agency {
                 page_size: 1_000,
                 page_token,
                 purpose: PURPOSE.to_owned(),
+                newest_first: false,
             };
             let page = self.intake.clone().list_trail(read).await?.into_inner();
             items.extend(page.items);

@@ -105,6 +105,7 @@ pub struct LegalBasis {
     approve_within: Duration,
     question_period: Duration,
     watch_period: Option<Duration>,
+    look_back: Option<Duration>,
     freeze_period: Option<Duration>,
     limits: Limits,
     caps: Caps,
@@ -258,6 +259,19 @@ impl LegalBasis {
     /// [`NotAllowed::Period`], [`NotAllowed::NoPeriod`].
     pub fn watch_period(&self, period: Duration) -> Result<Duration, NotAllowed> {
         within(period, self.watch_period)
+    }
+
+    /// Whether a watch may begin so long ago.
+    ///
+    /// # Errors
+    /// [`NotAllowed::Period`], [`NotAllowed::NoPeriod`].
+    pub fn look_back(&self, period: Duration) -> Result<Duration, NotAllowed> {
+        within(period, self.look_back)
+    }
+
+    /// The earliest moment at which a watch may begin that is asked for now; none where it may not begin in the past.
+    pub fn not_before(&self, now: Moment) -> Option<Moment> {
+        now.checked_sub(self.look_back?)
     }
 
     /// Whether a freeze may last so long.

@@ -16,6 +16,7 @@ mod id;
 mod legal;
 mod order;
 pub mod reason;
+mod start;
 mod statement;
 mod taint;
 mod transfer;
@@ -36,6 +37,7 @@ pub use id::{
 pub use legal::{LegalBasis, LegalRules, Limits, NotAllowed, RequestKind};
 pub use order::{Arrival, Breach, Desired, FreezeScope, Order, WalletRole, within};
 pub use reason::Reason;
+pub use start::WatchStart;
 pub use statement::{
     Confirmation, ConfirmationAnswer, Event, EventContent, LegReport, LegState, Receipt, Refusal, RefusalReason,
     SuspiciousActivity,

@@ -86,6 +86,7 @@ reasons! {
     PeriodOverLimit "PERIOD_OVER_LIMIT" InvalidArgument "The period is longer than the legal basis or the document allows." => "Ask for a shorter period."
     CapOverLimit "CAP_OVER_LIMIT" InvalidArgument "The amount is more than the legal basis allows, or than was stolen." => "Ask for less."
     LimitOverLimit "LIMIT_OVER_LIMIT" InvalidArgument "A limit is wider than the legal basis allows." => "Ask for a narrower limit, or leave it 0 for the basis' own."
+    StartNotFound "START_NOT_FOUND" InvalidArgument "The transaction that a watch is to begin with is in no block of the chain, or moves nothing of what was stolen to its root or from it." => "Check the transaction, the root and the assets. While the transaction waits for a block, watch without a start."
     RequestIdReused "REQUEST_ID_REUSED" AlreadyExists "This request_id was used with other content." => "Use a fresh UUID for new content; the same id only to repeat the same call."
     NotFound "NOT_FOUND" NotFound "There is nothing of that id that the caller may see." => "Check the id, and whether the case is shared with the caller's unit."
     SelfApproval "SELF_APPROVAL" PermissionDenied "The person who asked may not approve." => "Have another authorised person approve."

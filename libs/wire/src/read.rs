@@ -30,9 +30,11 @@ use std::{
     time::Duration,
 };
 
-use haetae_core::{Amount, Asset, Collect, Moment, Reason, Violation, Violations, micros};
+use haetae_core::{
+    Amount, Asset, ChainId, Collect, Moment, Reason, TransferId, Violation, Violations, WatchStart, micros,
+};
 
-use crate::exchange::v1::AssetAmount;
+use crate::{exchange::v1::AssetAmount, intake::v1::watch::Start};
 
 /// A wire type that can be read into a domain type.
 pub trait Read<T> {
@@ -208,6 +210,23 @@ pub fn duration(v: &mut Violations, field: &str, wire: Option<&prost_types::Dura
         None => {
             v.add(field, Reason::FieldMalformed, "must be a duration longer than nothing");
             None
+        }
+    }
+}
+
+/// Where a watch begins, if not now. `chain` is that of its root, where that could be read.
+pub fn watch_start(v: &mut Violations, wire: Option<&Start>, chain: Option<&ChainId>) -> Option<Option<WatchStart>> {
+    match wire {
+        None => Some(None),
+        Some(Start::Since(since)) => moment(v, "since", Some(since)).map(|since| Some(WatchStart::Since(since))),
+        Some(Start::Transaction(hash)) if hash.is_empty() => {
+            missing(v, "transaction");
+            None
+        }
+        Some(Start::Transaction(hash)) => {
+            let kind = chain.and_then(ChainId::kind);
+            let checked = kind.map_or(Ok(()), |kind| TransferId::check_transaction(kind, hash));
+            checked.collect(v, "transaction").map(|()| Some(WatchStart::Transaction(hash.clone())))
         }
     }
 }

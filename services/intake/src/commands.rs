@@ -405,5 +405,6 @@ fn granted_fact(request: &Request, granted: &Granted, now: Moment) -> v1::Reques
         granted_at: Some(timestamp(now)),
         watch_until: granted.watch_until.map(timestamp),
         freeze_until: granted.freeze_until.map(timestamp),
+        watch_not_before: granted.watch_not_before.map(timestamp),
     }
 }

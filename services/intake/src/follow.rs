@@ -43,7 +43,7 @@ impl Handler for Tracking {
     async fn handle(&self, tx: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
         let bytes = entry.payload.as_slice();
         match entry.kind.as_str() {
-            "watch-active" | "watch-ended" => {
+            "watch-catching-up" | "watch-active" | "watch-ended" => {
                 let Some(watch) = tracking::WatchMoved::decode(bytes)?.watch else { return Ok(()) };
                 self.watch_moved(tx, watch, entry).await
             }

@@ -66,6 +66,8 @@ pub(crate) struct Granted {
     /// The watch started or armed.
     pub(crate) watch: Option<WatchId>,
     pub(crate) watch_until: Option<Moment>,
+    /// Before when a watch may not begin, where that is only known from the chain.
+    pub(crate) watch_not_before: Option<Moment>,
     pub(crate) freeze_until: Option<Moment>,
     /// When its time is over by itself; none where it only ends otherwise.
     pub(crate) ends_at: Option<Moment>,
@@ -211,7 +213,10 @@ impl Grant<'_> {
                 max_legs_per_hour: standing.map_or(0, |terms| terms.max_legs_per_hour),
             },
         };
-        self.granted(exchanges, &terms, Some(id), Some(until))
+        // Counted from when it was asked for: nobody is to lose by a late approval.
+        let asked = self.approved.decisions.first().map_or(self.now, |asked| asked.at);
+        let watch_not_before = watch.start.as_ref().and_then(|_| self.basis.not_before(asked));
+        Granted { watch_not_before, ..self.granted(exchanges, &terms, Some(id), Some(until)) }
     }
 
     fn standing_freeze(
@@ -294,6 +299,7 @@ impl Grant<'_> {
             exchanges: exchanges.clone(),
             watch,
             watch_until,
+            watch_not_before: None,
             freeze_until: terms.freeze_until,
             ends_at: terms.freeze_until.max(watch_until).or(Some(terms.valid_until)),
         }

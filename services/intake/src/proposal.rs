@@ -7,7 +7,7 @@ use std::{
 
 use haetae_core::{
     Amount, Asset, Confidentiality, Document, ExchangeId, LegId, Officer, RequestId, RequestKind, TaintRule, Target,
-    WatchId,
+    WatchId, WatchStart,
 };
 use haetae_wire::{
     convert,
@@ -54,6 +54,8 @@ pub(crate) struct Watch {
     pub(crate) standing_freeze: Option<StandingTerms>,
     /// None where it was left open, until the law has been applied.
     pub(crate) rule: Option<TaintRule>,
+    /// None where it begins when it is taken up.
+    pub(crate) start: Option<WatchStart>,
 }
 
 /// 0 stands for the basis' own limit until the law has been applied.
@@ -170,6 +172,10 @@ impl From<&Watch> for v1::Watch {
             }),
             standing_freeze: watch.standing_freeze.as_ref().map(Into::into),
             taint_rule: watch.rule.map_or(exchange::TaintRule::Unspecified, Into::into).into(),
+            start: watch.start.as_ref().map(|start| match start {
+                WatchStart::Since(since) => v1::watch::Start::Since(convert::timestamp(*since)),
+                WatchStart::Transaction(hash) => v1::watch::Start::Transaction(hash.clone()),
+            }),
         }
     }
 }

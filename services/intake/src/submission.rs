@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use haetae_core::{
     Account, AgencyId, Amount, Asset, ChainId, Collect, ExchangeId, LegalBasis, LegalRules, Limits, Moment, NotAllowed,
-    Reason, RequestKind, TaintRule, Violation, Violations,
+    Reason, RequestKind, TaintRule, Violation, Violations, WatchStart,
 };
 use haetae_wire::{
     exchange::v1::{AssetAmount, Target},
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
             Kind::ConfirmAddress(wire) => v.within("confirm_address", |v| {
                 read::required(v, "target", wire.target.as_ref()).map(Asked::ConfirmAddress)
             }),
-            Kind::Watch(wire) => v.within("watch", |v| watch(v, basis, wire)).map(Asked::Watch),
+            Kind::Watch(wire) => v.within("watch", |v| watch(v, basis, self.law, wire)).map(Asked::Watch),
             Kind::StandingFreeze(wire) => v.within("standing_freeze", |v| {
                 let watch = read::parse(v, "watch_id", &wire.watch_id);
                 let terms = read::present(v, "terms", wire.terms.as_ref());
@@ -235,7 +235,7 @@ pub(crate) fn kinds(wire: &Kind) -> &'static [RequestKind] {
     }
 }
 
-fn watch(v: &mut Violations, basis: Basis<'_>, wire: &v1::Watch) -> Option<Watch> {
+fn watch(v: &mut Violations, basis: Basis<'_>, law: Option<Law<'_>>, wire: &v1::Watch) -> Option<Watch> {
     let root: Option<haetae_core::Target> = read::required(v, "root", wire.root.as_ref());
     let chain: Option<BTreeSet<ChainId>> = root.as_ref().map(|root| BTreeSet::from([root.account.chain().clone()]));
     read::not_empty(v, "stolen", &wire.stolen);
@@ -257,6 +257,7 @@ fn watch(v: &mut Violations, basis: Basis<'_>, wire: &v1::Watch) -> Option<Watch
             max_degree: max_degree?,
         })
     });
+    let start = start(v, basis.zip(law), wire.start.as_ref(), root.as_ref().map(|root| root.account.chain()));
     let standing_freeze = match &wire.standing_freeze {
         None => Some(None),
         Some(wire) => v.within("standing_freeze", |v| standing_terms(v, basis, wire, stolen.as_ref())).map(Some),
@@ -271,7 +272,28 @@ fn watch(v: &mut Violations, basis: Basis<'_>, wire: &v1::Watch) -> Option<Watch
         limits: limits?,
         standing_freeze: standing_freeze?,
         rule: rule?,
+        start: start?,
     })
+}
+
+/// Where a watch begins. How old a transaction is only its chain can tell: tracking holds it against the same limit.
+fn start(
+    v: &mut Violations,
+    under: Option<(&LegalBasis, Law<'_>)>,
+    wire: Option<&v1::watch::Start>,
+    chain: Option<&ChainId>,
+) -> Option<Option<WatchStart>> {
+    let start = read::watch_start(v, wire, chain)?;
+    let (field, back) = match (&start, under) {
+        (None, _) | (_, None) => return Some(start),
+        (Some(WatchStart::Since(since)), Some((_, law))) => ("since", law.now - *since),
+        (Some(WatchStart::Transaction(_)), Some(_)) => ("transaction", time::Duration::ZERO),
+    };
+    if back.is_negative() {
+        v.add(field, Reason::FieldMalformed, "lies in the future");
+        return None;
+    }
+    under?.0.look_back(back).collect(v, field).map(|_| start)
 }
 
 /// `stolen` is what the watch states, where it is at hand: more than that is nobody's to freeze.

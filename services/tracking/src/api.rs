@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
 use crate::db;
-use crate::page;
+use crate::page::{self, Order};
 use crate::question::conclude;
 use crate::source::Condition;
 use crate::tell;
@@ -60,14 +60,15 @@ impl TrackingService for Api {
             Ok(size) => size.min(LARGEST_PAGE),
             Err(_) => return Err(field("page_size", Reason::FieldMalformed, "must not be negative")),
         };
-        let after = page::read(id, &request.page_token).ok_or_else(|| refuse(Reason::PageTokenInvalid))?;
-        let stored = db::trail::items(self.voice.log.pool(), id, after, size).await.map_err(unavailable)?;
+        let order = if request.newest_first { Order::NewestFirst } else { Order::AsFound };
+        let seen = page::read(id, order, &request.page_token).ok_or_else(|| refuse(Reason::PageTokenInvalid))?;
+        let stored = db::trail::items(self.voice.log.pool(), id, order, seen, size).await.map_err(unavailable)?;
         if stored.is_empty() && db::watch::chain_of(self.voice.log.pool(), id).await.map_err(unavailable)?.is_none() {
             return Err(refuse(Reason::NotFound).into());
         }
         let full = stored.len() == size as usize;
         let next_page_token = match stored.last() {
-            Some((last, _)) if full => page::write(id, *last),
+            Some((last, _)) if full => page::write(id, order, *last),
             _ => String::new(),
         };
         let items = stored
@@ -98,7 +99,11 @@ impl TrackingService for Api {
 
     async fn list_chains(&self, _: Request<ListChainsRequest>) -> Result<Response<ListChainsResponse>, Status> {
         let chains = db::chain::list(self.voice.log.pool()).await.map_err(unavailable)?;
+        let on_the_way = db::history::standing(self.voice.log.pool()).await.map_err(unavailable)?;
+        let on_the_way = |chain: &ChainId| on_the_way.get(chain).copied().unwrap_or_default();
         let chains = chains.into_iter().map(|status| ChainStatus {
+            watches_catching_up: on_the_way(&status.chain).0,
+            catch_up_blocks: on_the_way(&status.chain).1,
             head_hash: status.chain.hash(status.at.hash),
             chain: status.chain.to_string(),
             head_number: status.at.number,
@@ -118,6 +123,7 @@ impl TrackingService for Api {
 /// How the chains stand, for operators. `block_times` are the usual times between the blocks of those that are read.
 pub(crate) async fn own(pool: PgPool, block_times: Arc<BTreeMap<ChainId, Duration>>) -> Result<Own, sqlx::Error> {
     let stored = db::chain::list(&pool).await?;
+    let on_the_way = db::history::standing(&pool).await?;
     let chains = block_times.iter().map(|(chain, block_time)| {
         let read = stored.iter().find(|status| status.chain == *chain);
         let condition = read.map(|status| status.condition).unwrap_or_default();
@@ -131,6 +137,8 @@ pub(crate) async fn own(pool: PgPool, block_times: Arc<BTreeMap<ChainId, Duratio
             nodes_answering: condition.answering,
             capabilities: capabilities(condition),
             halted_at: read.and_then(|status| status.halt).map(|halt| timestamp(halt.since)),
+            watches_catching_up: on_the_way.get(chain).map_or(0, |(watches, _)| *watches),
+            catch_up_blocks: on_the_way.get(chain).map_or(0, |(_, blocks)| *blocks),
         }
     });
     Ok(Own { chains: chains.collect(), ..Own::default() })

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::nodes::Nodes;
 pub(crate) use self::revealed::{may_be_taproot, revealed};
 use crate::knowledge::AccountFacts;
-use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Spent};
+use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Dated, Spent};
 
 /// Transactions asked for at the same time.
 const SIDE_BY_SIDE: usize = 8;
@@ -49,6 +49,15 @@ struct Info {
 #[derive(Debug, Deserialize)]
 struct Header {
     height: u64,
+    /// Seconds since 1970.
+    time: i64,
+}
+
+/// Of `getrawtransaction`, told at length.
+#[derive(Debug, Deserialize)]
+struct Placed {
+    /// None while it waits for a block.
+    blockhash: Option<BlockHash>,
 }
 
 impl Bitcoin {
@@ -126,6 +135,29 @@ impl ChainSource for Bitcoin {
             Ok(hash) => Ok(Some(BlockRef { number, hash: blocks::shown_hash(hash) })),
             Err(error) if nodes::is_refusal(&error) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    async fn dated(&self, number: u64) -> anyhow::Result<Option<Dated>> {
+        let Some(at) = self.at(number).await? else { return Ok(None) };
+        let name = blocks::read_hash(at.hash);
+        match self.nodes.ask_any::<Header>("getblockheader", json!([name, true])).await {
+            Ok(header) => Ok(Some(Dated { at, time: header.time })),
+            Err(error) if nodes::is_refusal(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn block_with(&self, transaction: &str) -> anyhow::Result<Option<BlockRef>> {
+        let placed = async {
+            let placed: Placed = self.nodes.ask_any("getrawtransaction", json!([transaction, true])).await?;
+            let Some(hash) = placed.blockhash else { return Ok(None) };
+            let header: Header = self.nodes.ask_any("getblockheader", json!([hash, true])).await?;
+            Ok(Some(BlockRef { number: header.height, hash: blocks::shown_hash(hash) }))
+        };
+        match placed.await {
+            Err(error) if nodes::is_refusal(&error) => Ok(None),
+            placed => placed,
         }
     }
 

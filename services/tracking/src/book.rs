@@ -15,8 +15,9 @@ use self::outputs::Outputs;
 pub(crate) use self::outputs::made_in;
 use self::watching::Watching;
 use crate::knowledge::{AccountFacts, Look, Missing, Opening};
-use crate::source::{BalanceAt, Block, Body, Spent, Transfer};
+use crate::source::{BalanceAt, Block, Body, ChainSource, Spent, Transfer};
 use crate::trail::{Place, Sighting};
+use crate::voice::Found;
 use crate::watched::{News, Watched};
 
 #[derive(Debug)]
@@ -59,6 +60,40 @@ pub(crate) struct Asked {
     /// None where no node could say.
     pub(crate) balances: HashMap<BalanceAt, Option<U256>>,
     pub(crate) outputs: HashMap<OutPoint, TxOut>,
+}
+
+impl Asked {
+    /// Asks what is needed and not known yet: what accounts are at the newest block, what lay at them after others, and the
+    /// outputs that `blocks` spend and do not make themselves.
+    pub(crate) async fn complete(
+        &mut self,
+        needs: Needs,
+        blocks: &[Block],
+        source: &dyn ChainSource,
+        newest: u64,
+    ) -> anyhow::Result<()> {
+        let facts: Vec<_> = needs.facts.into_iter().filter(|account| !self.facts.contains_key(account)).collect();
+        if !facts.is_empty() {
+            let learnt = source.facts(&facts, newest).await?;
+            anyhow::ensure!(learnt.len() == facts.len(), "the node did not answer about every account");
+            self.facts.extend(facts.into_iter().zip(learnt));
+        }
+        let balances: Vec<_> = needs.balances.into_iter().filter(|at| !self.balances.contains_key(at)).collect();
+        if !balances.is_empty() {
+            let learnt = source.balances(&balances).await?;
+            anyhow::ensure!(learnt.len() == balances.len(), "the node did not answer about every balance");
+            self.balances.extend(balances.into_iter().zip(learnt));
+        }
+        self.outputs.extend(made_in(blocks, &needs.outputs));
+        let outputs: Vec<_> =
+            needs.outputs.into_iter().filter(|spent| !self.outputs.contains_key(&spent.output)).collect();
+        if !outputs.is_empty() {
+            let learnt = source.outputs(&outputs).await?;
+            anyhow::ensure!(learnt.len() == outputs.len(), "the node did not answer about every output");
+            self.outputs.extend(outputs.iter().map(|spent| spent.output).zip(learnt));
+        }
+        Ok(())
+    }
 }
 
 impl From<Needed> for Needs {
@@ -153,6 +188,7 @@ impl Book {
         let mut needs = Needs::default();
         if let Some(first) = blocks.first() {
             let roots = self.unopened.iter().filter_map(|id| self.watches.get(id));
+            let roots = roots.filter(|watched| has_begun(watched, first));
             needs.balances.extend(roots.flat_map(|watched| at_root(watched, first)).map(|(_, at)| at));
         }
         for block in blocks {
@@ -233,19 +269,24 @@ impl Book {
         Ok(touched)
     }
 
-    /// Notes what lies at roots before a block. Gives the watches that had not known.
+    /// Notes what lies at roots before a block, or where a watch begins within it, before that place. Gives the watches that
+    /// had not known.
     fn open_roots(&mut self, block: &Block, asked: &Asked) -> Result<BTreeSet<WatchId>, Needed> {
-        let unopened = std::mem::take(&mut self.unopened);
-        for id in &unopened {
+        let due = |id: &WatchId| self.watches.get(id).is_none_or(|watched| has_begun(watched, block));
+        let (due, later) = self.unopened.iter().copied().partition::<BTreeSet<_>, _>(due);
+        self.unopened = later;
+        for id in &due {
             let Some(watched) = self.watches.get_mut(id) else { continue };
-            let since = Place { block: block.at.number.saturating_sub(1), position: u32::MAX };
+            let before = Place { block: block.at.number.saturating_sub(1), position: u32::MAX };
+            let begins = watched.terms().begins.filter(|begins| begins.block == block.at.number && begins.position > 0);
+            let look = Before { block, position: begins.map_or(0, |begins| begins.position), asked };
             for (asset, at) in at_root(watched, block) {
-                let balance = asked.balances.get(&at).ok_or(Needed::Balance(at))?;
-                watched.open_root(&asset, Opening { since, balance: balance.map(Amount::from_u256) });
+                let opening = look.opening(&watched.terms().root.account, &asset).ok_or(Needed::Balance(at))?;
+                watched.open_root(&asset, Opening { since: begins.unwrap_or(before), ..opening });
                 self.payees.enter(at.account, *id);
             }
         }
-        Ok(unopened)
+        Ok(due)
     }
 
     /// Takes back the blocks after `fork`. Gives the watches that had found something in them.
@@ -259,6 +300,12 @@ impl Book {
             self.outputs.enter_coins(id, watched);
         }
         touched
+    }
+
+    /// What a watch has to say, and under which terms; none where it is not here.
+    pub(crate) fn found(&mut self, id: WatchId) -> Option<Found> {
+        let news = self.settle(id);
+        self.get(id).map(|watched| Found { terms: watched.terms().clone(), news })
     }
 
     /// What a watch has to say.
@@ -282,6 +329,12 @@ impl Book {
         Some((account(transfer.from)?, account(transfer.to)?, asset?))
     }
 
+    /// The transfers of a block between accounts, in its order.
+    pub(crate) fn sightings(&self, block: &Block, now: Moment) -> Vec<Sighting> {
+        let transfers = block.transfers().iter().zip(0u32..);
+        transfers.filter_map(|(transfer, position)| self.sighting(block, transfer, position, now)).collect()
+    }
+
     fn sighting(&self, block: &Block, transfer: &Transfer, position: u32, now: Moment) -> Option<Sighting> {
         let (from, to, asset) = self.named(transfer)?;
         Some(Sighting {
@@ -299,6 +352,11 @@ impl Book {
             seen_at: now,
         })
     }
+}
+
+/// A watch begins in a block or before it.
+fn has_begun(watched: &Watched, block: &Block) -> bool {
+    watched.terms().begins.is_none_or(|begins| begins.block <= block.at.number)
 }
 
 /// Where it stands what lies at a watch's root before a block, as far as that has to be known.

@@ -3,6 +3,7 @@
 pub(crate) mod authorisation;
 pub(crate) mod chain;
 mod code;
+pub(crate) mod history;
 mod pool;
 pub(crate) mod question;
 pub(crate) mod trail;

@@ -20,14 +20,14 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::answers::{FullBlock, Header, Receipt};
+use self::answers::{FullBlock, Header, Placed, Receipt, ShortBlock};
 use self::node::{NoAnswer, Node};
 pub(crate) use self::nodes::Nodes;
 use self::traces::{FlatCall, TracedTransaction, Tracer, Traces};
 pub(crate) use self::tron::Tron;
 use crate::knowledge::AccountFacts;
 use crate::metrics::METRICS;
-use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition};
+use crate::source::{BLOCKS_SIDE_BY_SIDE, BalanceAt, Block, BlockRef, ChainSource, Condition, Dated};
 
 /// `balanceOf(address)` (ERC-20).
 const BALANCE_OF: [u8; 4] = hex!("70a08231");
@@ -197,6 +197,30 @@ impl ChainSource for Evm {
             self.nodes.note_read(block.at);
         }
         Ok(block)
+    }
+
+    async fn dated(&self, number: u64) -> anyhow::Result<Option<Dated>> {
+        Ok(self.header(json!(U64::from(number))).await?.map(|header| header.dated()))
+    }
+
+    async fn block_with(&self, transaction: &str) -> anyhow::Result<Option<BlockRef>> {
+        let found: Option<Placed> = self.nodes.ask("eth_getTransactionByHash", json!([transaction])).await?;
+        Ok(found.and_then(|placed| placed.at()))
+    }
+
+    /// Which blocks are empty is asked of many at once; only the others are asked for whole.
+    async fn blocks(&self, first: u64, last: u64) -> anyhow::Result<Vec<Block>> {
+        let calls = (first..=last).map(|number| ("eth_getBlockByNumber", json!([U64::from(number), false]))).collect();
+        let short: Vec<Option<ShortBlock>> = self.nodes.ask_all(calls).await?;
+        let blocks = stream::iter(short.into_iter().map_while(|block| block)).map(|short| async move {
+            match short.empty() {
+                Some(empty) => Ok(Some(empty)),
+                None => self.block(short.header.hash).await,
+            }
+        });
+        let blocks: Vec<Option<Block>> =
+            blocks.buffered(BLOCKS_SIDE_BY_SIDE).try_collect().await.map_err(|error: anyhow::Error| error)?;
+        Ok(blocks.into_iter().map_while(|block| block).collect())
     }
 
     async fn facts(&self, accounts: &[Address], at: u64) -> anyhow::Result<Vec<AccountFacts>> {

@@ -1,7 +1,7 @@
 //! What intake granted, as far as it is done here.
 
 use haetae_core::{
-    Authorisation, CaseRef, Moment, OrderKind, RequestId, TaintRule, Target, Violation, Violations, WatchId,
+    Authorisation, CaseRef, Moment, OrderKind, RequestId, TaintRule, Target, Violation, Violations, WatchId, WatchStart,
 };
 use haetae_wire::intake::v1::{RequestGranted, Watch, request_content::Kind};
 use haetae_wire::read::{self, Read as _};
@@ -25,11 +25,19 @@ pub(crate) struct Grant {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// Follow the money. Whom it asks follows from the authorisations.
-    Watch { terms: Terms, until: Moment },
+    Watch { terms: Terms, until: Moment, start: Option<Start> },
     /// Ask who holds an account.
     Confirmation { target: Target },
     /// Nothing: it is for others.
     Nothing,
+}
+
+/// Where a watch begins in the past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) at: WatchStart,
+    /// A transaction of an earlier block is too old.
+    pub(crate) not_before: Option<Moment>,
 }
 
 /// Reads a grant.
@@ -77,6 +85,8 @@ fn read_watch(v: &mut Violations, wire: &RequestGranted, watch: &Watch, request:
     let limits = read::present(v, "limits", watch.limits.as_ref())?;
     let dust = v.within("limits", |v| read::amounts(v, "dust", &limits.dust));
     let rule = read::choice_optional::<TaintRule>(v, "taint_rule", watch.taint_rule);
+    let start = read::watch_start(v, watch.start.as_ref(), root.as_ref().map(|root: &Target| root.account.chain()));
+    let not_before = read::moment_optional(v, "watch_not_before", wire.watch_not_before.as_ref());
     let terms = Terms {
         watch: id?,
         request: request?,
@@ -91,9 +101,12 @@ fn read_watch(v: &mut Violations, wire: &RequestGranted, watch: &Watch, request:
         },
         // What was granted before a rule could be chosen.
         rule: rule?.unwrap_or_default(),
+        begins: None,
         exchanges: 0,
     };
-    Some(Wanted::Watch { terms, until: until? })
+    let not_before = not_before?;
+    let start = start?.map(|at| Start { at, not_before });
+    Some(Wanted::Watch { terms, until: until?, start })
 }
 
 /// Whom these authorisations allow to be asked.

@@ -12,8 +12,8 @@ use prost::Message as _;
 use sqlx::PgConnection;
 
 use crate::db;
-use crate::db::watch::{Line, WatchRow};
-use crate::grant::{Grant, Wanted, lines, read_grant};
+use crate::db::watch::{CatchingUp, Line, WatchRow};
+use crate::grant::{Grant, Start, Wanted, lines, read_grant};
 use crate::question::Asker;
 use crate::tell;
 use crate::terms::Terms;
@@ -70,7 +70,7 @@ impl Intake {
             .map_err(HandleError::poison)?;
         let lines = lines(&authorisations);
         match grant.wanted {
-            Wanted::Watch { terms, until } => self.watch(tx, terms, until, &lines, now).await,
+            Wanted::Watch { terms, until, start } => self.watch(tx, terms, until, start, &lines, now).await,
             Wanted::Confirmation { target } => {
                 self.confirm(tx, grant.request, &grant.subject, &target, &lines, now).await
             }
@@ -78,12 +78,14 @@ impl Intake {
         }
     }
 
-    /// Puts the root under watch: every block after the chain's head, which cannot move meanwhile, is matched against it.
+    /// Puts the root under watch: every block after the chain's head, which cannot move meanwhile, is matched against it. One
+    /// that begins in the past is brought there first.
     async fn watch(
         &self,
         tx: &mut PgConnection,
         terms: Terms,
         until: Moment,
+        start: Option<Start>,
         lines: &[Line],
         now: Moment,
     ) -> Result<(), HandleError> {
@@ -97,13 +99,16 @@ impl Intake {
             return Err(HandleError::retry(anyhow!("the chain {chain} has not been reached yet")));
         };
         let terms = Terms { exchanges: u32::try_from(lines.len()).unwrap_or(u32::MAX), ..terms };
-        let row = WatchRow { terms: terms.clone(), active: true, active_after: head.at.number, until };
+        let catching_up = start.as_ref().map(|_| CatchingUp { read: None, head: head.at.number });
+        let active = catching_up.is_none();
+        let row = WatchRow { terms: terms.clone(), active, active_after: head.at.number, until, catching_up };
         let version = db::chain::bump(tx, &chain).await?;
-        if !db::watch::insert(tx, &row, lines, version).await? {
+        if !db::watch::insert(tx, &row, start.as_ref(), lines, version).await? {
             return Ok(());
         }
         let watched = Watched::restore(terms, Stored::default()).map_err(HandleError::poison)?;
-        let told = tell::watch_moved("watch-active", &row, &watched, now);
+        let kind = if active { tell::WATCH_ACTIVE } else { tell::WATCH_CATCHING_UP };
+        let told = tell::watch_moved(kind, &row, &watched, now);
         Ok(self.voice.append(tx, vec![told]).await?)
     }
 

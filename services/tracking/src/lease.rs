@@ -25,6 +25,11 @@ impl Lease {
         Self { name: format!("tracking.chain/{chain}"), session: None, held: false }
     }
 
+    /// Who brings watches of a chain from where they begin to its head.
+    pub(crate) fn of_history(chain: &ChainId) -> Self {
+        Self { name: format!("tracking.history/{chain}"), ..Self::new(chain) }
+    }
+
     pub(crate) fn is_held(&self) -> bool {
         self.held
     }

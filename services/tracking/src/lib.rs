@@ -17,6 +17,7 @@ mod config;
 mod db;
 mod evm;
 mod grant;
+mod history;
 mod intake;
 mod knowledge;
 mod lease;

@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     nodes_answering: Gauge<u64>,
     blocks_untraced: Counter<u64>,
     halted: Gauge<u64>,
+    catching_up: Gauge<u64>,
+    catch_up_blocks: Gauge<u64>,
 }
 
 impl Metrics {
@@ -85,6 +87,16 @@ impl Metrics {
                     "1 while more blocks have left the chain than may be taken back, so that nothing is read",
                 )
                 .build(),
+            catching_up: meter
+                .u64_gauge("haetae.tracking.watches_catching_up")
+                .with_unit("{watch}")
+                .with_description("Watches that began in the past and are not at the chain's head yet")
+                .build(),
+            catch_up_blocks: meter
+                .u64_gauge("haetae.tracking.catch_up_blocks")
+                .with_unit("{block}")
+                .with_description("Blocks that the last of them has to go")
+                .build(),
         }
     }
 
@@ -98,6 +110,12 @@ impl Metrics {
 
     pub(crate) fn untraced(&self, chain: &ChainId) {
         self.blocks_untraced.add(1, &[KeyValue::new("chain", chain.to_string())]);
+    }
+
+    pub(crate) fn catching_up(&self, chain: &str, watches: u64, blocks: u64) {
+        let of = [KeyValue::new("chain", chain.to_owned())];
+        self.catching_up.record(watches, &of);
+        self.catch_up_blocks.record(blocks, &of);
     }
 
     pub(crate) fn chain(&self, chain: &str, behind: u64, since_last_block: f64, block_time: f64, halted: bool) {

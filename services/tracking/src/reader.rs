@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haetae_core::{ChainId, Moment, TransferId, WatchId};
+use haetae_core::{ChainId, Moment};
 use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::book::{Asked, Book, Needed, Needs, made_in};
+use crate::book::{Asked, Book, Needed};
 use crate::config::ChainConfig;
 use crate::db;
 use crate::db::chain::Head;
@@ -23,8 +23,7 @@ use crate::lease::Lease;
 use crate::metrics::METRICS;
 use crate::segment::{self, NoWay, Segment};
 use crate::source::{BlockRef, ChainSource, Condition};
-use crate::tell;
-use crate::voice::{Found, Voice};
+use crate::voice::{Found, Mark, Voice};
 
 /// How often it is looked besides being told.
 const TICK: Duration = Duration::from_millis(250);
@@ -179,7 +178,7 @@ impl Reader {
         };
         self.refresh(&mut *pool.acquire().await?, head).await?;
         let mut asked = Asked::default();
-        self.ask(self.book.needs(&segment.blocks), &segment, newest, &mut asked).await?;
+        asked.complete(self.book.needs(&segment.blocks), &segment.blocks, &*self.source, newest.number).await?;
         // Each round answers one more of the questions that a segment can raise.
         loop {
             match self.write(head, &segment, newest, &asked).await {
@@ -189,7 +188,7 @@ impl Reader {
                     self.forget();
                     // A watch came in just now, or a way led through accounts of several blocks.
                     let needed = error.downcast::<Needed>()?;
-                    self.ask(needed.into(), &segment, newest, &mut asked).await?;
+                    asked.complete(needed.into(), &segment.blocks, &*self.source, newest.number).await?;
                 }
             }
         }
@@ -211,23 +210,19 @@ impl Reader {
 
         let now = voice.now();
         let mut touched = BTreeSet::new();
+        let mut found = Vec::new();
         if segment.fork != head.at {
             METRICS.reorganised(self.chain.as_str());
             let depth = head.at.number.saturating_sub(segment.fork.number);
             tracing::warn!(chain = %self.chain, depth, "blocks have left the chain");
             touched.extend(self.book.rewind(segment.fork.number));
             db::watch::begin_earlier(&mut tx, &self.chain, segment.fork.number).await?;
+            found.extend(self.send_back(&mut tx, segment.fork.number).await?);
         }
         for block in &segment.blocks {
             touched.extend(self.book.take_in(block, now, asked)?);
         }
-        let found: Vec<Found> = touched
-            .into_iter()
-            .filter_map(|id| {
-                let news = self.book.settle(id);
-                self.book.get(id).map(|watched| Found { terms: watched.terms().clone(), news })
-            })
-            .collect();
+        found.extend(touched.into_iter().filter_map(|id| self.book.found(id)));
 
         let blocks: Vec<BlockRef> = segment.blocks.iter().map(|block| block.at).collect();
         let depth = self.config.max_reorg_depth;
@@ -242,6 +237,23 @@ impl Reader {
         Ok(Written::Yes)
     }
 
+    /// Sends watches back to find their beginning anew where it has left the chain: from then on they are `history`'s. Gives
+    /// what they have to take back.
+    async fn send_back(&mut self, tx: &mut PgConnection, fork: u64) -> Result<Vec<Found>, sqlx::Error> {
+        let ids = db::history::begun_after(&mut *tx, &self.chain, fork).await?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let version = db::chain::bump(tx, &self.chain).await?;
+        db::history::begin_again(tx, &ids, version).await?;
+        self.version = version;
+        let found = ids.iter().filter_map(|id| self.book.found(*id)).collect();
+        for id in ids {
+            self.book.remove(id);
+        }
+        Ok(found)
+    }
+
     /// Says what was found, and which hops have become more final. Gives the latter, for the book.
     async fn say(
         &mut self,
@@ -249,24 +261,15 @@ impl Reader {
         blocks: &[BlockRef],
         found: Vec<Found>,
         now: Moment,
-    ) -> anyhow::Result<Vec<(WatchId, TransferId, crate::said::Finality)>> {
+    ) -> anyhow::Result<Vec<Mark>> {
         if !found.is_empty() {
             self.version = self.voice.say(tx, &self.chain, &found, Vec::new(), now).await?;
         }
         let confirmed = blocks.last().and_then(|head| head.number.checked_sub(self.config.confirmations));
         let finalized = self.finalized.or_else(|| blocks.last()?.number.checked_sub(self.config.final_after?));
-        let finalised = db::trail::finalise(tx, &self.chain, confirmed, finalized).await?;
-        if finalised.is_empty() {
-            return Ok(Vec::new());
-        }
-        let told = finalised
-            .iter()
-            .map(|hop| {
-                tell::finality_changed(hop.watch, &hop.transfer, hop.finality, hop.block_number, &hop.block_hash, now)
-            })
-            .collect();
-        self.version = self.voice.say(tx, &self.chain, &[], told, now).await?;
-        Ok(finalised.into_iter().map(|hop| (hop.watch, hop.transfer, hop.finality)).collect())
+        let (version, marks) = self.voice.finalise(tx, &self.chain, confirmed, finalized, now).await?;
+        self.version = version.unwrap_or(self.version);
+        Ok(marks)
     }
 
     /// Brings the book up to what is stored.
@@ -290,30 +293,6 @@ impl Reader {
     fn forget(&mut self) {
         self.book = Book::new(self.chain.clone());
         self.version = 0;
-    }
-
-    async fn ask(&self, needs: Needs, segment: &Segment, newest: BlockRef, asked: &mut Asked) -> anyhow::Result<()> {
-        let facts: Vec<_> = needs.facts.into_iter().filter(|account| !asked.facts.contains_key(account)).collect();
-        if !facts.is_empty() {
-            let learnt = self.source.facts(&facts, newest.number).await?;
-            anyhow::ensure!(learnt.len() == facts.len(), "the node did not answer about every account");
-            asked.facts.extend(facts.into_iter().zip(learnt));
-        }
-        let balances: Vec<_> = needs.balances.into_iter().filter(|at| !asked.balances.contains_key(at)).collect();
-        if !balances.is_empty() {
-            let learnt = self.source.balances(&balances).await?;
-            anyhow::ensure!(learnt.len() == balances.len(), "the node did not answer about every balance");
-            asked.balances.extend(balances.into_iter().zip(learnt));
-        }
-        asked.outputs.extend(made_in(&segment.blocks, &needs.outputs));
-        let outputs: Vec<_> =
-            needs.outputs.into_iter().filter(|spent| !asked.outputs.contains_key(&spent.output)).collect();
-        if !outputs.is_empty() {
-            let learnt = self.source.outputs(&outputs).await?;
-            anyhow::ensure!(learnt.len() == outputs.len(), "the node did not answer about every output");
-            asked.outputs.extend(outputs.iter().map(|spent| spent.output).zip(learnt));
-        }
-        Ok(())
     }
 
     /// Asks the node now and then how far the chain is final. Between blocks: it matters to nobody's deadline.

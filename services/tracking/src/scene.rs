@@ -42,6 +42,7 @@ pub(crate) fn terms(stolen: u64) -> Terms {
             max_degree: 50,
         },
         rule: TaintRule::TracedFirst,
+        begins: None,
         exchanges: 1,
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::knowledge::AccountFacts;
 use crate::scene;
-use crate::source::{BalanceAt, Block, BlockRef, Body, ChainSource, Transfer};
+use crate::source::{BalanceAt, Block, BlockRef, Body, ChainSource, Dated, Transfer};
 
 /// Who pays whom how much, by numbers of [`scene::account`].
 pub(crate) type Move = (u8, u8, u64);
@@ -164,6 +164,20 @@ impl ChainSource for Scripted {
         let tree = self.tree();
         tree.answers()?;
         Ok(tree.branch(tree.shown.hash).get(usize::try_from(number)?).map(|block| block.at))
+    }
+
+    async fn dated(&self, number: u64) -> anyhow::Result<Option<Dated>> {
+        let at = self.at(number).await?;
+        Ok(at.map(|at| Dated { at, time: i64::try_from(at.number).unwrap_or(i64::MAX) }))
+    }
+
+    async fn block_with(&self, transaction: &str) -> anyhow::Result<Option<BlockRef>> {
+        let tree = self.tree();
+        tree.answers()?;
+        let branch = tree.branch(tree.shown.hash);
+        let has =
+            |block: &&Block| block.transfers().iter().any(|transfer| transfer.transaction.to_string() == transaction);
+        Ok(branch.iter().find(has).map(|block| block.at))
     }
 
     async fn block(&self, hash: B256) -> anyhow::Result<Option<Block>> {

@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
 use bitcoin::{OutPoint, TxOut, Txid};
+use futures::{StreamExt, TryStreamExt, stream};
 use haetae_core::{ChainId, ChainKind, Moment, TransferIndex};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,9 @@ use crate::bitcoin::Bitcoin;
 use crate::config::ChainConfig;
 use crate::evm::{Evm, Nodes, Tron};
 use crate::knowledge::AccountFacts;
+
+/// Blocks asked for at the same time.
+pub(crate) const BLOCKS_SIDE_BY_SIDE: usize = 16;
 
 /// The source of a chain, by what kind of chain it is.
 ///
@@ -39,6 +43,14 @@ pub(crate) fn open(chain: &ChainId, config: &ChainConfig) -> anyhow::Result<Arc<
 pub(crate) struct BlockRef {
     pub(crate) number: u64,
     pub(crate) hash: B256,
+}
+
+/// A block and the time that it states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dated {
+    pub(crate) at: BlockRef,
+    /// Seconds since 1970. Its maker wrote it: nothing is known of it but that.
+    pub(crate) time: i64,
 }
 
 /// A block.
@@ -147,6 +159,24 @@ pub(crate) trait ChainSource: Send + Sync {
 
     /// A block by its hash; none where the node does not have it, or not any more.
     async fn block(&self, hash: B256) -> anyhow::Result<Option<Block>>;
+
+    /// The block of this number in the node's chain, and its time; none beyond its newest.
+    async fn dated(&self, number: u64) -> anyhow::Result<Option<Dated>>;
+
+    /// The block that a transaction is in, by the hash that the chain prints; none where it is in none that the node has.
+    async fn block_with(&self, transaction: &str) -> anyhow::Result<Option<BlockRef>>;
+
+    /// Blocks by number, in their order, as many as the node has of them. They need not lead on to one another: the chain
+    /// may change while they are asked for.
+    async fn blocks(&self, first: u64, last: u64) -> anyhow::Result<Vec<Block>> {
+        let blocks = stream::iter(first..=last).map(|number| async move {
+            let Some(at) = self.at(number).await? else { return Ok(None) };
+            self.block(at.hash).await
+        });
+        let blocks: Vec<Option<Block>> =
+            blocks.buffered(BLOCKS_SIDE_BY_SIDE).try_collect().await.map_err(|error: anyhow::Error| error)?;
+        Ok(blocks.into_iter().map_while(|block| block).collect())
+    }
 
     /// What is known of accounts at a block.
     async fn facts(&self, accounts: &[Address], at: u64) -> anyhow::Result<Vec<AccountFacts>>;

@@ -20,6 +20,10 @@ use crate::watched::Watched;
 /// Who says it, in the log.
 pub(crate) const ACTOR: &str = "service:tracking";
 
+/// Kinds of what becomes of a watch.
+pub(crate) const WATCH_ACTIVE: &str = "watch-active";
+pub(crate) const WATCH_CATCHING_UP: &str = "watch-catching-up";
+
 /// Kind of a question as it goes to its exchange.
 pub(crate) const QUESTION: &str = "question";
 
@@ -211,7 +215,11 @@ pub(crate) fn watch(row: &WatchRow, watched: &Watched) -> wire::Watch {
         in_flight: totals.in_flight.to_string(),
         ended: totals.ended.to_string(),
     });
-    let state = if row.active { wire::WatchState::Active } else { wire::WatchState::Ended };
+    let state = match row.catching_up {
+        Some(_) => wire::WatchState::CatchingUp,
+        None if row.active => wire::WatchState::Active,
+        None => wire::WatchState::Ended,
+    };
     wire::Watch {
         watch_id: row.terms.watch.to_string(),
         request_id: row.terms.request.to_string(),
@@ -224,6 +232,11 @@ pub(crate) fn watch(row: &WatchRow, watched: &Watched) -> wire::Watch {
         addresses: watched.knowledge().admitted().saturating_add(1),
         questions: watched.knowledge().questions(),
         taint_rule: exchange::TaintRule::from(row.terms.rule).into(),
+        catching_up: row.catching_up.map(|way| wire::CatchingUp {
+            begun: way.read.is_some(),
+            read_block: way.read.unwrap_or_default(),
+            head_block: way.head,
+        }),
     }
 }
 

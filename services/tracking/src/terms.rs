@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use haetae_core::{Amount, Asset, ChainKind, RequestId, TaintRule, Target, WatchId};
 
-/// A watch as people approved it. It never changes.
+use crate::trail::Place;
+
+/// A watch as people approved it. It never changes, but for where it begins and how much was stolen at most, where those
+/// are taken from the chain when it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) watch: WatchId,
@@ -15,6 +18,8 @@ pub(crate) struct Terms {
     pub(crate) limits: Limits,
     /// How stolen money is told from other money.
     pub(crate) rule: TaintRule,
+    /// The first place that counts, where it began in the past: what comes before in the chain is none of its business.
+    pub(crate) begins: Option<Place>,
     /// How many exchanges are asked about each address.
     pub(crate) exchanges: u32,
 }

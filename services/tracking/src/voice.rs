@@ -15,7 +15,7 @@ use crate::db;
 use crate::db::watch::Line;
 use crate::metrics::METRICS;
 use crate::question::{Answer, Asker, Pace, Question};
-use crate::said::{ArrivalState, Change};
+use crate::said::{ArrivalState, Change, Finality};
 use crate::tell::{self, Told};
 use crate::terms::Terms;
 use crate::watched::{Ask, News};
@@ -58,6 +58,9 @@ pub(crate) struct Found {
     pub(crate) terms: Terms,
     pub(crate) news: News,
 }
+
+/// How final a watch's hop has become.
+pub(crate) type Mark = (WatchId, TransferId, Finality);
 
 impl Voice {
     /// Now, as it is stored.
@@ -107,6 +110,30 @@ impl Voice {
         db::watch::touch(conn, &touched, version).await?;
         self.append(conn, told).await?;
         Ok(version)
+    }
+
+    /// Says which hops of a chain have become more final: those up to `confirmed`, and those up to `finalized`. The chain's head
+    /// is locked. Gives the version of the change, if there was one, and the hops.
+    pub(crate) async fn finalise(
+        &self,
+        conn: &mut PgConnection,
+        chain: &ChainId,
+        confirmed: Option<u64>,
+        finalized: Option<u64>,
+        now: Moment,
+    ) -> Result<(Option<i64>, Vec<Mark>), AppendError> {
+        let finalised = db::trail::finalise(conn, chain, confirmed, finalized).await?;
+        if finalised.is_empty() {
+            return Ok((None, Vec::new()));
+        }
+        let told = finalised
+            .iter()
+            .map(|hop| {
+                tell::finality_changed(hop.watch, &hop.transfer, hop.finality, hop.block_number, &hop.block_hash, now)
+            })
+            .collect();
+        let version = self.say(conn, chain, &[], told, now).await?;
+        Ok((Some(version), finalised.into_iter().map(|hop| (hop.watch, hop.transfer, hop.finality)).collect()))
     }
 
     /// Says something, in this order.

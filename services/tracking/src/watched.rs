@@ -185,7 +185,8 @@ impl Watched {
 
     fn concerns(&self, sighting: &Sighting) -> bool {
         let Sighting { from, to, asset, amount, .. } = sighting;
-        if amount.is_zero() || from == to && !sighting.is_fee() {
+        let too_early = self.terms.begins.is_some_and(|begins| sighting.place < begins);
+        if amount.is_zero() || from == to && !sighting.is_fee() || too_early {
             return false;
         }
         match self.terms.needs_balances() {

@@ -26,6 +26,7 @@ use crate::answers::Answers;
 use crate::api::{Api, own};
 use crate::config::{ChainConfig, Config};
 use crate::db::MIGRATOR;
+use crate::history::History;
 use crate::intake::Intake;
 use crate::reader::Reader;
 use crate::source;
@@ -111,7 +112,7 @@ impl Tracking {
         Api { voice: Arc::clone(&self.voice) }
     }
 
-    /// Reads the chains, asks again, and ends watches, until cancelled.
+    /// Reads the chains, brings watches up to them, asks again, and ends watches, until cancelled.
     ///
     /// # Errors
     /// When a chain's nodes cannot be called at all, or a task panicked.
@@ -119,6 +120,8 @@ impl Tracking {
         let mut tasks = JoinSet::new();
         for (chain, config) in self.chains {
             let source = source::open(&chain, &config)?;
+            let history = History::new(chain.clone(), config.clone(), source.clone(), Arc::clone(&self.voice));
+            tasks.spawn(history.run(cancel.clone()));
             let reader = Reader::new(chain, config, source, Arc::clone(&self.voice));
             tasks.spawn(reader.run(cancel.clone()));
         }

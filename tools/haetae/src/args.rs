@@ -202,6 +202,9 @@ pub(crate) enum WatchCommand {
     Show {
         /// The watch.
         id: Uuid,
+        /// Only so many findings, the newest first: where the money is now.
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        newest: Option<u16>,
     },
 }
 

@@ -143,6 +143,18 @@ impl Intake {
         whole(self.client.get_watch(asked).await?.into_inner().watch)
     }
 
+    /// What a watch found last, newest first, at most so much.
+    pub(crate) async fn newest_of_trail(&mut self, watch_id: &str, most: u16) -> Result<Vec<TrailItem>, Failure> {
+        let asked = v1::ListTrailRequest {
+            watch_id: watch_id.to_owned(),
+            page_size: i32::from(most),
+            page_token: String::new(),
+            purpose: self.purpose()?,
+            newest_first: true,
+        };
+        Ok(self.client.list_trail(asked).await?.into_inner().items)
+    }
+
     /// All that a watch found.
     pub(crate) async fn trail(&mut self, watch_id: &str) -> Result<Vec<TrailItem>, Failure> {
         let purpose = self.purpose()?;
@@ -154,6 +166,7 @@ impl Intake {
                 page_size: TRAIL_PAGE,
                 page_token,
                 purpose: purpose.clone(),
+                newest_first: false,
             };
             let page = self.client.list_trail(asked).await?.into_inner();
             all.extend(page.items);

@@ -18,7 +18,7 @@ use haetae_wire::{
 use sha2::{Digest, Sha256};
 
 use form::{
-    AmountForm, FreezeForm, Hash, Period, ReleaseForm, Rule, StandingFreezeForm, TargetForm, TermsForm, WatchForm,
+    AmountForm, At, FreezeForm, Hash, Period, ReleaseForm, Rule, StandingFreezeForm, TargetForm, TermsForm, WatchForm,
 };
 pub(crate) use form::{Confidentiality, Document, Form, Officer, ScopeForm, Wanted};
 
@@ -190,6 +190,15 @@ impl Writer<'_> {
             None => Some(None),
             Some(terms) => v.within("standing_freeze", |v| self.terms(v, terms)).map(Some),
         };
+        let start = match (form.since, &form.transaction) {
+            (Some(_), Some(_)) => {
+                v.add("transaction", Reason::FieldMalformed, "must be left out where since is given");
+                None
+            }
+            (Some(At(since)), None) => Some(Some(v1::watch::Start::Since(convert::timestamp(since)))),
+            (None, Some(hash)) => Some(Some(v1::watch::Start::Transaction(hash.clone()))),
+            (None, None) => Some(None),
+        };
         Some(v1::Watch {
             root: Some(root?),
             stolen: stolen?,
@@ -197,6 +206,7 @@ impl Writer<'_> {
             limits: limits?,
             standing_freeze: standing_freeze?,
             taint_rule: form.taint_rule.map_or(exchange::TaintRule::Unspecified, |Rule(rule)| rule.into()).into(),
+            start: start?,
         })
     }
 
@@ -332,6 +342,24 @@ mod tests {
         assert_eq!(watch.root.unwrap().account, format!("eip155:1:{ROOT}"));
         assert_eq!(watch.stolen, [exchange::AssetAmount { asset: USDT.into(), amount: "1500000".into() }]);
         assert_eq!(watch.period.unwrap().seconds, 14 * 86_400);
+    }
+
+    #[test]
+    fn a_watch_begins_with_a_time_or_with_a_transaction_and_not_with_both() {
+        let start = |more: &str| {
+            let head = format!("[watch]\nroot = \"{ROOT}\"\nperiod = \"14d\"\nstolen = {{ USDT = \"1\" }}\n");
+            wire(&format!("{head}{more}")).map(|content| match content.kind {
+                Some(Kind::Watch(watch)) => watch.start,
+                _ => panic!("a watch was asked for"),
+            })
+        };
+        assert_eq!(start("").unwrap(), None);
+        let since = "since = 2026-11-30T18:00:00+09:00\n";
+        let Some(v1::watch::Start::Since(read)) = start(since).unwrap() else { panic!("a time was given") };
+        assert_eq!(read.seconds, 1_796_029_200);
+        let transaction = format!("transaction = \"0x{}\"\n", "ab".repeat(32));
+        assert!(matches!(start(&transaction).unwrap(), Some(v1::watch::Start::Transaction(_))));
+        assert!(said(start(&format!("{since}{transaction}")).unwrap_err()).contains("content.watch.transaction"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ struct Written {
     approve_within_hours: u32,
     question_hours: Option<u32>,
     max_watch_days: Option<u32>,
+    max_look_back_hours: Option<u32>,
     max_freeze_days: Option<u32>,
     #[serde(default)]
     limits: Option<WrittenLimits>,
@@ -92,6 +93,7 @@ impl Faults<'_> {
         for (key, time) in [
             ("question_hours", written.question_hours),
             ("max_watch_days", written.max_watch_days),
+            ("max_look_back_hours", written.max_look_back_hours),
             ("max_freeze_days", written.max_freeze_days),
         ] {
             if time == Some(0) {
@@ -126,6 +128,7 @@ impl Faults<'_> {
             approve_within: Duration::hours(written.approve_within_hours.into()),
             question_period: Duration::hours(written.question_hours.unwrap_or_default().into()),
             watch_period: written.max_watch_days.map(|days| Duration::days(days.into())),
+            look_back: written.max_look_back_hours.map(|hours| Duration::hours(hours.into())),
             freeze_period: written.max_freeze_days.map(|days| Duration::days(days.into())),
             limits,
             caps: self.caps(written.caps),

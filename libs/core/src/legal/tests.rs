@@ -12,6 +12,7 @@ document_required = true
 approve_within_hours = 24
 question_hours = 72
 max_watch_days = 30
+max_look_back_hours = 48
 max_freeze_days = 10
 
 [basis.warrant.limits]
@@ -81,6 +82,19 @@ fn a_required_document_must_be_there_and_valid_now() {
     ] {
         assert_eq!(warrant.document(RequestKind::Freeze, document.as_ref(), NOW), verdict);
     }
+}
+
+#[test]
+fn a_watch_begins_in_the_past_only_as_far_as_its_basis_reaches() {
+    let rules = rules();
+    let warrant = rules.basis("warrant").unwrap();
+    assert_eq!(warrant.look_back(Duration::hours(48)), Ok(Duration::hours(48)));
+    assert_eq!(warrant.look_back(Duration::hours(49)), Err(NotAllowed::Period(Duration::hours(48))));
+    assert_eq!(warrant.not_before(NOW), Some(NOW - Duration::hours(48)));
+    let silent = LegalRules::parse(&RULES.replace("max_look_back_hours = 48\n", "")).unwrap();
+    let silent = silent.basis("warrant").unwrap();
+    assert_eq!(silent.look_back(Duration::ZERO), Err(NotAllowed::NoPeriod));
+    assert_eq!(silent.not_before(NOW), None);
 }
 
 #[test]

@@ -305,8 +305,8 @@ impl World {
             authorisations,
             watch_id: watch().to_string(),
             granted_at: Some(timestamp(now)),
-            watch_until: None,
             freeze_until: Some(timestamp(now + Duration::days(30))),
+            ..Default::default()
         };
         self.intake.say("request-granted", "case/knp/2026-1", fact.encode_to_vec()).await;
     }

@@ -195,6 +195,7 @@ impl Api {
             watch_id: watch.to_string(),
             page_size: message.page_size,
             page_token: message.page_token,
+            newest_first: message.newest_first,
         };
         // A watch that is not taken up yet has found nothing.
         let answer = known(self.tracking.clone().list_trail(question).await)?.unwrap_or_default();

@@ -67,6 +67,22 @@ async fn a_watch_is_in_effect_when_it_is_active_and_closed_when_it_ends() {
 }
 
 #[tokio::test]
+async fn a_watch_that_begins_in_the_past_is_in_effect_while_it_catches_up_and_closed_where_it_cannot_begin() {
+    let scene = Scene::new().await;
+    scene.follow(follow::Tracking(scene.intake.clone()));
+    let start = Some(v1::watch::Start::Transaction(format!("0x{}", "ab".repeat(32))));
+    let watching = v1::Watch { standing_freeze: None, start, ..watch_terms() };
+    let watch = scene.granted(under("warrant", Kind::Watch(watching))).await;
+    scene.says("watch-catching-up", &moved(&watch, tracking::WatchState::CatchingUp)).await;
+    scene.until(&watch.request_id, State::InEffect).await;
+    let reason = "START_NOT_FOUND".to_owned();
+    let refused =
+        tracking::WatchRefused { watch_id: watch.watch_id.clone(), request_id: watch.request_id.clone(), reason };
+    scene.says("watch-refused", &refused).await;
+    assert_eq!(scene.until(&watch.request_id, State::Closed).await.reason, "START_NOT_FOUND");
+}
+
+#[tokio::test]
 async fn a_watch_whose_freezes_last_longer_stays_open_until_they_end() {
     let scene = Scene::new().await;
     scene.follow(follow::Tracking(scene.intake.clone()));

@@ -127,6 +127,20 @@ async fn a_question_is_put_to_the_exchanges_named() {
     assert!(signed[0].caps.is_empty() && signed[0].freeze_until.is_none());
 }
 
+#[tokio::test]
+async fn how_old_the_transaction_may_be_that_a_watch_begins_with_is_granted_with_it() {
+    let scene = Scene::new().await;
+    let hash = format!("0x{}", "ab".repeat(32));
+    let start = Some(v1::watch::Start::Transaction(hash.clone()));
+    let before = Moment::now_utc();
+    scene.granted(under("warrant", Kind::Watch(v1::Watch { start, ..watch_terms() }))).await;
+    let fact = fact(&scene).await;
+    let Some(Kind::Watch(granted)) = fact.content.unwrap().kind else { panic!("a watch was granted") };
+    assert_eq!(granted.start, Some(v1::watch::Start::Transaction(hash)));
+    let hours = (before.unix_timestamp() - fact.watch_not_before.unwrap().seconds) / 3_600;
+    assert!((719..=720).contains(&hours), "{hours}");
+}
+
 fn standing(watch: &v1::Request, cap: &str) -> v1::RequestContent {
     under(
         "warrant",

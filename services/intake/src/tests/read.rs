@@ -47,6 +47,7 @@ async fn every_kind_of_read_is_recorded_once_also_where_the_answer_lies_with_oth
         page_size,
         page_token: page_token.clone(),
         purpose: purpose.clone(),
+        newest_first: true,
     };
     drop(api.list_trail(JI_WOO.calls(read)).await);
     let read = v1::ListLegsRequest { request_id: id(), page_size, page_token, purpose: purpose.clone() };

@@ -56,7 +56,15 @@ async fn every_bad_content_is_refused_with_its_own_reason() {
     let (on_nobodys, nobodys_coin) = (ADDRESS.replace(CHAIN, "eip155:999"), "eip155:999/slip44:60");
     let to_korbit = || vec!["upbit".to_owned(), "korbit".to_owned()];
 
+    let start = v1::watch::Start::Transaction;
+    let begun = |at: Moment| Some(v1::watch::Start::Since(timestamp(at)));
+    let (soon, long_ago) = (Moment::now_utc() + time::Duration::HOUR, Moment::now_utc() - time::Duration::days(31));
+
     for (content, expected) in [
+        (watching(&|terms| terms.start = begun(soon)), fault("watch.since", "FIELD_MALFORMED")),
+        (watching(&|terms| terms.start = begun(long_ago)), fault("watch.since", "PERIOD_OVER_LIMIT")),
+        (watching(&|terms| terms.start = Some(start("ab".repeat(32)))), fault("watch.transaction", "FIELD_MALFORMED")),
+        (watching(&|terms| terms.start = Some(start(String::new()))), fault("watch.transaction", "FIELD_MISSING")),
         (confirming("eip155:31337:0x5aAeb6053F3E"), fault("confirm_address.target.account", "ADDRESS_MALFORMED")),
         (
             confirming("eip155:31337:0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"),

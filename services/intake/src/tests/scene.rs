@@ -378,6 +378,7 @@ pub(super) fn watch_terms() -> v1::Watch {
             ..v1::StandingFreezeTerms::default()
         }),
         taint_rule: 0,
+        start: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use haetae_core::{AgencyId, Moment, Violations};
 use haetae_seal::dsse::{Algorithm, SigningKey};
 use haetae_wire::{
+    convert::timestamp,
     intake::v1::{self, request_content::Kind},
     registry::Registry,
 };
@@ -47,6 +48,19 @@ fn a_watch_that_freezes_needs_a_basis_that_allows_both() {
     let watching = v1::Watch { standing_freeze: None, ..watch_terms() };
     let content = v1::RequestContent { kind: Some(Kind::Watch(watching)), ..content };
     assert_eq!(faults("knp", &content), Vec::<String>::new());
+}
+
+#[test]
+fn a_watch_begins_in_the_past_as_far_as_its_basis_reaches() {
+    let beginning = |hours: i64, basis: &str| {
+        let since = timestamp(Moment::now_utc() - time::Duration::hours(hours));
+        let start = Some(v1::watch::Start::Since(since));
+        let terms = v1::Watch { period: days(6), standing_freeze: None, start, ..watch_terms() };
+        faults("knp", &under(basis, Kind::Watch(terms)))
+    };
+    assert_eq!(beginning(700, "warrant"), Vec::<String>::new());
+    assert_eq!(beginning(721, "warrant"), ["content.watch.since"]);
+    assert!(beginning(169, "information-request").contains(&"content.watch.since".to_owned()));
 }
 
 #[test]

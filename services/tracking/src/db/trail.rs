@@ -12,6 +12,7 @@ use super::code::{
 };
 use super::pool;
 use crate::knowledge::{AccountFacts, Holder, Known, Opening};
+use crate::page::Order;
 use crate::said::{Finality, Said, SaidArrival, SaidEnd, SaidHop};
 use crate::trail::{Place, Sighting};
 use crate::watched::{Movement, News};
@@ -398,20 +399,23 @@ pub(crate) async fn add_items(conn: &mut PgConnection, items: &[(WatchId, Vec<u8
     Ok(())
 }
 
-/// Items of a watch's trail after a number, at most `limit`.
+/// Items of a watch's trail in an order, those after the one that was seen last, at most `limit`.
 pub(crate) async fn items(
     db: impl PgExecutor<'_>,
     id: WatchId,
-    after: u64,
+    order: Order,
+    seen: u64,
     limit: u32,
 ) -> Result<Vec<(u64, Vec<u8>)>, sqlx::Error> {
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "select number, item from trail_item where watch_id = $1 and number > $2 order by number limit $3",
-    )
-    .bind(id.0)
-    .bind(signed(after))
-    .bind(i64::from(limit))
-    .fetch_all(db)
-    .await?;
+    let question = match order {
+        Order::AsFound => {
+            "select number, item from trail_item where watch_id = $1 and number > $2 order by number limit $3"
+        }
+        Order::NewestFirst => {
+            "select number, item from trail_item where watch_id = $1 and number < $2 order by number desc limit $3"
+        }
+    };
+    let rows: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as(question).bind(id.0).bind(signed(seen)).bind(i64::from(limit)).fetch_all(db).await?;
     rows.into_iter().map(|(number, item)| Ok((unsigned("number", number)?, item))).collect()
 }

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use haetae_core::{Account, Amount, Asset, AuthorisationId, ChainId, ExchangeId, Moment, Target, WatchId};
+use haetae_core::{Account, Amount, Asset, AuthorisationId, ChainId, ExchangeId, Moment, Target, WatchId, WatchStart};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::code::{damaged, read, signed, unsigned};
 use super::{pool, trail};
+use crate::grant::Start;
 use crate::terms::{Limits, Terms};
+use crate::trail::Place;
 use crate::watched::{Stored, Watched};
 
 /// A watch as it is stored.
@@ -18,6 +20,16 @@ pub(crate) struct WatchRow {
     pub(crate) active: bool,
     pub(crate) active_after: u64,
     pub(crate) until: Moment,
+    /// Its way to the chain's head, where it began in the past and is not there yet.
+    pub(crate) catching_up: Option<CatchingUp>,
+}
+
+/// How far a watch has come on its way to the chain's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CatchingUp {
+    /// The last block that was read for it; none before the place to begin is found.
+    pub(crate) read: Option<u64>,
+    pub(crate) head: u64,
 }
 
 /// Whom a watch asks.
@@ -36,6 +48,11 @@ struct Row {
     active: bool,
     active_after: i64,
     until: Moment,
+    catching_up: bool,
+    read_number: Option<i64>,
+    head: i64,
+    begins_block: Option<i64>,
+    begins_position: Option<i64>,
     max_hops: i64,
     max_addresses: i64,
     max_questions: i64,
@@ -44,18 +61,21 @@ struct Row {
     exchanges: i64,
 }
 
-/// Stores a new watch. False where it is there already. The chain's head is locked.
+/// Stores a new watch, which is to begin in the past where it has a start. False where it is there already. The chain's head
+/// is locked.
 pub(crate) async fn insert(
     conn: &mut PgConnection,
     watch: &WatchRow,
+    start: Option<&Start>,
     lines: &[Line],
     version: i64,
 ) -> Result<bool, sqlx::Error> {
     let Terms { watch: id, request, root, stolen, limits, rule, .. } = &watch.terms;
     let inserted = sqlx::query(
         "insert into watch (id, request_id, chain, root, memo, active_after, until,
-                            max_hops, max_addresses, max_questions, max_degree, taint_rule, version)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict do nothing",
+                            max_hops, max_addresses, max_questions, max_degree, taint_rule, version,
+                            state, start_since, start_transaction, start_not_before)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) on conflict do nothing",
     )
     .bind(id.0)
     .bind(request.0)
@@ -70,6 +90,16 @@ pub(crate) async fn insert(
     .bind(signed(limits.max_degree))
     .bind(rule.name())
     .bind(version)
+    .bind(if start.is_some() { "catching-up" } else { "active" })
+    .bind(start.and_then(|start| match start.at {
+        WatchStart::Since(since) => Some(since),
+        WatchStart::Transaction(_) => None,
+    }))
+    .bind(start.and_then(|start| match &start.at {
+        WatchStart::Since(_) => None,
+        WatchStart::Transaction(hash) => Some(hash.as_str()),
+    }))
+    .bind(start.and_then(|start| start.not_before))
     .execute(&mut *conn)
     .await?
     .rows_affected();
@@ -109,6 +139,8 @@ pub(crate) async fn load(conn: &mut PgConnection, id: WatchId) -> Result<Option<
 pub(crate) async fn load_all(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(WatchRow, Watched)>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "select id, request_id, root, memo, state = 'active' as active, active_after, until,
+                state = 'catching-up' as catching_up, read_number, begins_block, begins_position,
+                (select number from chain_head where chain_head.chain = watch.chain) as head,
                 max_hops, max_addresses, max_questions, max_degree, taint_rule,
                 (select count(*) from watch_line where watch_id = id) as exchanges
          from watch where id = any($1)",
@@ -199,10 +231,10 @@ pub(crate) async fn lines(
     Ok(lines)
 }
 
-/// Active watches of a chain whose period is over.
+/// Watches of a chain whose period is over.
 pub(crate) async fn over(db: impl PgExecutor<'_>, now: Moment) -> Result<Vec<WatchId>, sqlx::Error> {
     let ids: Vec<Uuid> =
-        sqlx::query_scalar("select id from watch where state = 'active' and until <= $1 order by until limit 100")
+        sqlx::query_scalar("select id from watch where state <> 'ended' and until <= $1 order by until limit 100")
             .bind(now)
             .fetch_all(db)
             .await?;
@@ -211,7 +243,7 @@ pub(crate) async fn over(db: impl PgExecutor<'_>, now: Moment) -> Result<Vec<Wat
 
 /// Ends a watch. False where it has ended. The chain's head is locked.
 pub(crate) async fn end(conn: &mut PgConnection, id: WatchId, version: i64) -> Result<bool, sqlx::Error> {
-    let ended = sqlx::query("update watch set state = 'ended', version = $2 where id = $1 and state = 'active'")
+    let ended = sqlx::query("update watch set state = 'ended', version = $2 where id = $1 and state <> 'ended'")
         .bind(id.0)
         .bind(version)
         .execute(conn)
@@ -242,6 +274,15 @@ impl Row {
             assets.iter().map(|(asset, stolen, _)| (asset.clone(), *stolen)).collect();
         let dust = assets.into_iter().filter_map(|(asset, _, dust)| Some((asset, dust?))).collect();
         let account: Account = read("root", &self.root)?;
+        let begins = match (self.begins_block, self.begins_position) {
+            (Some(block), Some(position)) => Some(Place {
+                block: unsigned("begins_block", block)?,
+                position: unsigned("begins_position", position)?,
+            }),
+            _ => None,
+        };
+        let read_number = self.read_number.map(|number| unsigned("read_number", number)).transpose()?;
+        let head = unsigned("head", self.head)?;
         Ok(WatchRow {
             terms: Terms {
                 watch: WatchId(self.id),
@@ -256,11 +297,13 @@ impl Row {
                     max_degree: unsigned("max_degree", self.max_degree)?,
                 },
                 rule: read("taint_rule", &self.taint_rule)?,
+                begins,
                 exchanges: unsigned("exchanges", self.exchanges)?,
             },
             active: self.active,
             active_after: unsigned("active_after", self.active_after)?,
             until: self.until,
+            catching_up: self.catching_up.then_some(CatchingUp { read: read_number, head }),
         })
     }
 }

@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 
 use alloy::primitives::{Address, B256, Bytes, U64, U256, b256};
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use haetae_core::{Moment, TransferIndex};
 use serde::Deserialize;
+use time::PrimitiveDateTime;
 
 use super::traces::{Step, Traces};
-use crate::source::{Block, BlockRef, Body, Transfer};
+use crate::source::{Block, BlockRef, Body, Dated, Transfer};
 
 /// `Transfer(address,address,uint256)` (ERC-20).
 const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
@@ -27,6 +28,51 @@ pub(super) struct Header {
 impl Header {
     pub(super) fn at(&self) -> BlockRef {
         BlockRef { number: self.number.to(), hash: self.hash }
+    }
+
+    /// The time that it states, whatever that is: where no calendar has it, the calendar's end.
+    fn time(&self) -> Moment {
+        Moment::from_unix_timestamp(self.seconds()).unwrap_or(PrimitiveDateTime::MAX.assume_utc())
+    }
+
+    fn seconds(&self) -> i64 {
+        i64::try_from(self.timestamp.to::<u64>()).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn dated(&self) -> Dated {
+        Dated { at: self.at(), time: self.seconds() }
+    }
+}
+
+/// Where a transaction is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Placed {
+    block_number: Option<U64>,
+    block_hash: Option<B256>,
+}
+
+impl Placed {
+    /// None while it waits for a block.
+    pub(super) fn at(&self) -> Option<BlockRef> {
+        Some(BlockRef { number: self.block_number?.to(), hash: self.block_hash? })
+    }
+}
+
+/// A block of which nothing but the number of its transactions matters.
+#[derive(Debug, Deserialize)]
+pub(super) struct ShortBlock {
+    #[serde(flatten)]
+    pub(super) header: Header,
+    transactions: Vec<serde::de::IgnoredAny>,
+}
+
+impl ShortBlock {
+    /// The block, where nothing happened in it.
+    pub(super) fn empty(&self) -> Option<Block> {
+        let Header { parent_hash: parent, .. } = self.header;
+        let (at, time) = (self.header.at(), self.header.time());
+        self.transactions.is_empty().then(|| Block { at, parent, time, body: Body::Transfers(Vec::new()) })
     }
 }
 
@@ -110,7 +156,7 @@ impl FullBlock {
         transfers.retain(|transfer: &Transfer| {
             !transfer.amount.is_zero() && (transfer.from != transfer.to || transfer.is_fee())
         });
-        let time = Moment::from_unix_timestamp(self.header.timestamp.to()).context("a block of no possible time")?;
+        let time = self.header.time();
         Ok(Block { at, parent: self.header.parent_hash, time, body: Body::Transfers(transfers) })
     }
 }

@@ -26,7 +26,7 @@ use super::node::Node;
 use super::traces::{Step, Traces};
 use super::{Evm, is_contract, receipts};
 use crate::knowledge::AccountFacts;
-use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition};
+use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition, Dated};
 
 /// Tron's network and the nodes that are asked about it.
 #[derive(Debug)]
@@ -121,6 +121,15 @@ impl ChainSource for Tron {
 
     async fn at(&self, number: u64) -> anyhow::Result<Option<BlockRef>> {
         self.evm.at(number).await
+    }
+
+    async fn dated(&self, number: u64) -> anyhow::Result<Option<Dated>> {
+        self.evm.dated(number).await
+    }
+
+    /// Its JSON-RPC spells hashes as Ethereum does.
+    async fn block_with(&self, transaction: &str) -> anyhow::Result<Option<BlockRef>> {
+        self.evm.block_with(&format!("0x{transaction}")).await
     }
 
     async fn block(&self, hash: B256) -> anyhow::Result<Option<Block>> {

@@ -103,6 +103,7 @@ impl Keys {
             granted_at: Some(timestamp(now)),
             watch_until: Some(timestamp(of.until)),
             freeze_until: None,
+            watch_not_before: None,
         };
         entries.push(("request-granted", granted.encode_to_vec()));
         entries

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::knowledge::AccountFacts;
-use crate::source::{BalanceAt, Body};
+use crate::source::{BalanceAt, Body, Dated};
 
 /// A node with every block it ever had; `main` is its chain, by number from 0.
 struct Node {
@@ -69,6 +69,14 @@ impl ChainSource for Node {
 
     async fn block(&self, hash: B256) -> anyhow::Result<Option<Block>> {
         Ok(self.blocks.get(&hash).cloned())
+    }
+
+    async fn dated(&self, number: u64) -> anyhow::Result<Option<Dated>> {
+        Ok(self.at(number).await?.map(|at| Dated { at, time: 0 }))
+    }
+
+    async fn block_with(&self, _: &str) -> anyhow::Result<Option<BlockRef>> {
+        Ok(None)
     }
 
     async fn facts(&self, _: &[Address], _: u64) -> anyhow::Result<Vec<AccountFacts>> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{Address, U256, keccak256};
-use haetae_core::{Account, Asset, ChainId};
+use haetae_core::{Account, Asset, ChainId, Moment};
 use haetae_testkit::anvil::{Anvil, AnvilOptions};
 use serde_json::{Value, json};
 
@@ -132,6 +132,18 @@ impl Chain {
     pub(crate) async fn block_of(&self, transaction: &str) -> u64 {
         let receipt = receipt(&self.anvil, &json!(transaction)).await;
         serde_json::from_value::<U256>(receipt["blockNumber"].clone()).unwrap().to()
+    }
+
+    /// The time that a block states.
+    pub(crate) async fn time_of(&self, number: u64) -> Moment {
+        let block = self.anvil.rpc("eth_getBlockByNumber", json!([U256::from(number), false])).await.unwrap();
+        let seconds: U256 = serde_json::from_value(block["timestamp"].clone()).unwrap();
+        Moment::from_unix_timestamp(seconds.to()).unwrap()
+    }
+
+    /// Blocks that state times so many seconds apart.
+    pub(crate) async fn mine_ahead(&self, blocks: u64, seconds: u64) {
+        self.anvil.rpc("anvil_mine", json!([U256::from(blocks), U256::from(seconds)])).await.unwrap();
     }
 
     pub(crate) async fn mine(&self, blocks: u64) {

@@ -173,7 +173,12 @@ async fn a_trail_is_shown_in_pages_and_grows_at_its_end() {
     let mut token = String::new();
     let mut numbers = Vec::new();
     loop {
-        let request = wire::ListTrailRequest { watch_id: watch.to_string(), page_size: 2, page_token: token };
+        let request = wire::ListTrailRequest {
+            watch_id: watch.to_string(),
+            page_size: 2,
+            page_token: token,
+            newest_first: false,
+        };
         let page = replica.api().list_trail(Request::new(request)).await.unwrap().into_inner();
         numbers.extend(page.items.iter().map(|item| item.number));
         token = page.next_page_token;
@@ -185,7 +190,12 @@ async fn a_trail_is_shown_in_pages_and_grows_at_its_end() {
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
 
     let refused = |id: &str, token: &str| {
-        let request = wire::ListTrailRequest { watch_id: id.to_owned(), page_size: 0, page_token: token.to_owned() };
+        let request = wire::ListTrailRequest {
+            watch_id: id.to_owned(),
+            page_size: 0,
+            page_token: token.to_owned(),
+            newest_first: false,
+        };
         let api = replica.api();
         async move { api.list_trail(Request::new(request)).await.unwrap_err().code() }
     };

@@ -8,6 +8,7 @@ mod authority;
 mod chain;
 mod failures;
 mod following;
+mod history;
 mod mesh;
 mod nodes;
 mod odd;

@@ -96,6 +96,8 @@ pub(crate) struct WatchOf {
     pub(crate) limits: intake::WatchLimits,
     pub(crate) period: Duration,
     pub(crate) rule: TaintRule,
+    pub(crate) start: Option<intake::watch::Start>,
+    pub(crate) not_before: Option<Moment>,
 }
 
 impl WatchOf {
@@ -112,6 +114,8 @@ impl WatchOf {
             },
             period: Duration::from_secs(3_600),
             rule: TaintRule::TracedFirst,
+            start: None,
+            not_before: None,
         }
     }
 }
@@ -233,6 +237,16 @@ impl Mesh {
         number.map(|number| u64::try_from(number).unwrap())
     }
 
+    /// A watch that is active stands as it did before it came to the head, when it was read up to this block.
+    pub(crate) async fn set_back(&self, watch: WatchId, read: u64) {
+        let set = sqlx::query(
+            "update watch set state = 'catching-up', read_number = block.number, read_hash = block.hash
+             from block where id = $1 and block.chain = watch.chain and block.number = $2",
+        );
+        let set = set.bind(watch.0).bind(i64::try_from(read).unwrap()).execute(&self.tracking.db.pool).await.unwrap();
+        assert_eq!(set.rows_affected(), 1);
+    }
+
     /// Facts that were set aside for an operator.
     pub(crate) async fn parked(&self) -> i64 {
         sqlx::query_scalar("select count(*) from ledger.parked").fetch_one(&self.tracking.db.pool).await.unwrap()
@@ -260,8 +274,10 @@ impl Mesh {
             limits: Some(of.limits.clone()),
             standing_freeze: None,
             taint_rule: exchange::TaintRule::from(of.rule).into(),
+            start: of.start.clone(),
         });
-        self.grant(content, Subject::Watch { watch, root }, Some((watch, Moment::now_utc() + of.period))).await;
+        let until = Moment::now_utc() + of.period;
+        self.grant(content, Subject::Watch { watch, root }, Some((watch, until)), of.not_before).await;
         watch
     }
 
@@ -278,7 +294,7 @@ impl Mesh {
         let target = Target::account(account.clone());
         let kind = intake::ConfirmAddress { target: Some((&target).into()) };
         let content = intake::request_content::Kind::ConfirmAddress(kind);
-        self.grant(content, Subject::Targets(BTreeSet::from([target])), None).await
+        self.grant(content, Subject::Targets(BTreeSet::from([target])), None, None).await
     }
 
     async fn grant(
@@ -286,6 +302,7 @@ impl Mesh {
         kind: intake::request_content::Kind,
         subject: Subject,
         watch: Option<(WatchId, Moment)>,
+        not_before: Option<Moment>,
     ) -> RequestId {
         let request = RequestId(Uuid::new_v4());
         let now = micros(Moment::now_utc());
@@ -310,6 +327,7 @@ impl Mesh {
             granted_at: Some(timestamp(now)),
             watch_until: watch.map(|(_, until)| timestamp(micros(until))),
             freeze_until: None,
+            watch_not_before: not_before.map(timestamp),
         };
         entries.push(entry("request-granted", &format!("request/{request}"), granted.encode_to_vec()));
         self.intake.append_all(entries).await;

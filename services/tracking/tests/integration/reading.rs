@@ -76,7 +76,12 @@ async fn two_replicas_say_everything_once_and_the_second_goes_on_when_the_first_
     for account in 1..=3 {
         assert_eq!(mesh.questions("upbit", &mesh.chain.account(account)).await.len(), 1);
     }
-    let request = wire::ListTrailRequest { watch_id: watch.to_string(), page_size: 1_000, page_token: String::new() };
+    let request = wire::ListTrailRequest {
+        watch_id: watch.to_string(),
+        page_size: 1_000,
+        page_token: String::new(),
+        newest_first: false,
+    };
     let items = second.api().list_trail(Request::new(request)).await.unwrap().into_inner().items;
     let hops: BTreeSet<_> = items
         .iter()

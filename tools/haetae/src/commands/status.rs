@@ -151,6 +151,10 @@ impl Page<'_> {
         if chain.nodes > 0 && !internal {
             stands.push_str(", no internal transfers");
         }
+        if chain.watches_catching_up > 0 {
+            let watches = counted(usize::try_from(chain.watches_catching_up).unwrap_or(usize::MAX), "watch");
+            stands.push_str(&format!(", {watches} catching up: {} blocks to go", chain.catch_up_blocks));
+        }
         let name = safe(&chain.chain);
         (format!("chain/{}", chain.chain), format!("chain {name}"), stands, self.ago(chain.last_block_at.as_ref()))
     }

@@ -3,7 +3,7 @@
 use haetae_wire::{
     exchange::v1::TaintRule,
     intake::v1::ListTrailResponse,
-    tracking::v1::{TrailItem, Watch, WatchState},
+    tracking::v1::{CatchingUp, TrailItem, Watch, WatchState},
 };
 use serde_json::json;
 
@@ -14,21 +14,38 @@ use crate::{
     json,
     show::{Look, safe, time, words},
     table::{Rows, facts, plain},
-    trail::Trail,
+    trail::{self, Trail},
 };
 
 pub(super) async fn run(desk: &Desk, command: WatchCommand) -> Result<(), Failure> {
-    let WatchCommand::Show { id } = command;
+    let WatchCommand::Show { id, newest } = command;
     let id = id.to_string();
     let mut intake = desk.intake()?;
     let watch = intake.watch(id.clone()).await?;
-    let items = intake.trail(&id).await?;
+    let items = match newest {
+        Some(most) => intake.newest_of_trail(&id, most).await?,
+        None => intake.trail(&id).await?,
+    };
     let trail = ListTrailResponse { items, next_page_token: String::new() };
     let document = || Ok(json!({"watch": json::of(&watch)?, "items": json::of(&trail)?["items"]}));
-    desk.out.print(document, |look| text(&watch, &trail.items, look))
+    desk.out.print(document, |look| match newest {
+        Some(_) => format!("{}\nNewest first\n{}", standing(&watch, look), lines(&trail.items, look)),
+        None => text(&watch, &trail.items, look),
+    })
 }
 
 fn text(watch: &Watch, items: &[TrailItem], look: &Look) -> String {
+    let found = counted(items.len(), "finding");
+    format!("{}\nTrail ({found})\n{}", standing(watch, look), Trail::of(items).print(look))
+}
+
+/// Findings one by one, as they come.
+fn lines(items: &[TrailItem], look: &Look) -> String {
+    items.iter().map(|item| format!("{}\n", trail::line(item, look))).collect()
+}
+
+/// Where a watch stands, and how much is where.
+fn standing(watch: &Watch, look: &Look) -> String {
     let root = watch.root.as_ref();
     let facts = facts(&[
         ("watch", safe(&watch.watch_id)),
@@ -51,14 +68,22 @@ fn text(watch: &Watch, items: &[TrailItem], look: &Look) -> String {
             amount(&total.ended),
         ]);
     }
-    let found = counted(items.len(), "finding");
-    format!("{facts}\n{}\nTrail ({found})\n{}", totals.print(), Trail::of(items).print(look))
+    format!("{facts}\n{}", totals.print())
 }
 
 fn since(watch: &Watch) -> String {
     match watch.state() {
         WatchState::Pending => "not yet: it was approved a moment ago".to_owned(),
+        WatchState::CatchingUp => progress(watch.catching_up.as_ref().unwrap_or(&CatchingUp::default())),
         _ => format!("the block after {}", watch.active_after_block),
+    }
+}
+
+fn progress(way: &CatchingUp) -> String {
+    let left = way.head_block.saturating_sub(way.read_block);
+    match way.begun {
+        true => format!("catching up: block {} of {}, {left} to go", way.read_block, way.head_block),
+        false => "catching up: the place to begin is being looked for".to_owned(),
     }
 }
 
@@ -109,5 +134,14 @@ mod tests {
         let row: Vec<_> = text.lines().find(|line| line.contains("slip44")).unwrap().split_whitespace().collect();
         assert_eq!(row, ["eip155:1/slip44:60", "100", "60", "30", "10"]);
         assert!(text.ends_with("Trail (0 findings)\nNo money has moved yet.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_watch_that_catches_up_shows_how_far_it_has_to_go() {
+        let watch = |catching_up| Watch { state: WatchState::CatchingUp.into(), catching_up, ..Watch::default() };
+        let way = CatchingUp { begun: true, read_block: 700, head_block: 1_800 };
+        assert_eq!(since(&watch(Some(way))), "catching up: block 700 of 1800, 1100 to go");
+        assert_eq!(since(&watch(None)), "catching up: the place to begin is being looked for");
+        assert!(state(&watch(None)).starts_with("catching up, until"));
     }
 }

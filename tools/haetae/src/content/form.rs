@@ -100,6 +100,8 @@ pub(crate) struct WatchForm {
     pub(crate) limits: Option<LimitsForm>,
     pub(crate) standing_freeze: Option<TermsForm>,
     pub(crate) taint_rule: Option<Rule>,
+    pub(crate) since: Option<At>,
+    pub(crate) transaction: Option<String>,
 }
 
 /// 0 stands for the basis' own limit.

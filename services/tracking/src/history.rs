@@ -1,0 +1,442 @@
+//! Watches that begin in the past: the chain is read for them from where they begin to its head, in its order, since what
+//! counts as stolen depends on it. There they become active, under the head's lock: so the last block that is read here and
+//! the first that the reader matches are neighbours. What is found on the way is said at once.
+//!
+//! How far a watch has come is stored with what was found. So a replica that takes over goes on from there, and nothing is
+//! left out or said twice.
+
+mod begin;
+mod pass;
+mod since;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use anyhow::Context;
+use haetae_core::{ChainId, Moment, Reason, WatchId, WatchStart};
+use sqlx::PgConnection;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use self::pass::Pass;
+use self::since::{Next, Search};
+use crate::book::{Asked, Book};
+use crate::config::ChainConfig;
+use crate::db;
+use crate::db::chain::Head;
+use crate::db::history::OnTheWay;
+use crate::db::watch::WatchRow;
+use crate::lease::Lease;
+use crate::metrics::METRICS;
+use crate::source::{Block, BlockRef, ChainSource};
+use crate::tell;
+use crate::trail::Place;
+use crate::voice::{Found, Voice};
+
+/// How often it is looked whether there is something to do.
+const TICK: Duration = Duration::from_millis(250);
+/// Blocks that are read and written at once: the most, and the least where a node does not keep up.
+const AT_ONCE: (u64, u64) = (256, 4);
+/// Looks for a transaction in vain before the watch that begins with it is refused: a node may be some blocks behind.
+const LOOKS: u32 = 20;
+/// Blocks just before the place to begin of which each may be younger: Bitcoin's times rise over so many only.
+const JUST_BEFORE: u64 = 11;
+
+pub(crate) struct History {
+    chain: ChainId,
+    config: ChainConfig,
+    source: Arc<dyn ChainSource>,
+    voice: Arc<Voice>,
+    lease: Lease,
+    renewed: Option<Instant>,
+    at_once: u64,
+    group: Option<Group>,
+    /// What the chain has said in the course of a pass.
+    asked: Asked,
+    /// How often transactions were looked for in vain.
+    looks: HashMap<WatchId, u32>,
+}
+
+/// The watches of a pass in memory, as they are stored.
+struct Group {
+    /// Every block up to this one is in the book.
+    at: BlockRef,
+    versions: BTreeMap<WatchId, i64>,
+    rows: Vec<WatchRow>,
+    book: Book,
+}
+
+/// Whether there may be more to do at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    GoOn,
+    Wait,
+}
+
+impl History {
+    pub(crate) fn new(chain: ChainId, config: ChainConfig, source: Arc<dyn ChainSource>, voice: Arc<Voice>) -> Self {
+        Self {
+            lease: Lease::of_history(&chain),
+            chain,
+            config,
+            source,
+            voice,
+            renewed: None,
+            at_once: AT_ONCE.0,
+            group: None,
+            asked: Asked::default(),
+            looks: HashMap::new(),
+        }
+    }
+
+    /// Brings watches to the head until cancelled. What fails is tried again with the next tick, with fewer blocks at once.
+    pub(crate) async fn run(mut self, cancel: CancellationToken) -> anyhow::Result<()> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+            loop {
+                self.renew().await;
+                if cancel.is_cancelled() {
+                    break;
+                }
+                if !self.lease.is_held() {
+                    METRICS.catching_up(self.chain.as_str(), 0, 0);
+                    break;
+                }
+                match self.turn().await {
+                    Ok(Then::GoOn) => self.at_once = (self.at_once * 2).min(AT_ONCE.0),
+                    Ok(Then::Wait) => break,
+                    Err(error) => {
+                        tracing::warn!(chain = %self.chain, error = format!("{error:#}"), "catching up waits");
+                        self.at_once = (self.at_once / 2).max(AT_ONCE.1);
+                        self.group = None;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Twice a second is enough to know who does it.
+    async fn renew(&mut self) {
+        if self.renewed.is_none_or(|at| at.elapsed() >= TICK * 2) {
+            self.lease.renew(self.voice.log.pool()).await;
+            self.renewed = Some(Instant::now());
+        }
+    }
+
+    /// Does what there is to do next.
+    async fn turn(&mut self) -> anyhow::Result<Then> {
+        let pool = self.voice.log.pool().clone();
+        let Some(head) = db::chain::head(&pool, &self.chain).await? else { return Ok(Then::Wait) };
+        let on_the_way = db::history::on_the_way(&pool, &self.chain).await?;
+        self.measure(&on_the_way, head);
+        if on_the_way.is_empty() {
+            (self.group, self.asked) = (None, Asked::default());
+            self.looks.clear();
+            return Ok(Then::Wait);
+        }
+        let mut then = Then::Wait;
+        for watch in on_the_way.iter().filter(|watch| watch.read.is_none()) {
+            if self.begin(watch, head).await? == Then::GoOn {
+                then = Then::GoOn;
+            }
+        }
+        let read: Vec<_> = on_the_way.iter().filter_map(|watch| Some((watch.watch, watch.read?))).collect();
+        let Some(pass) = pass::next(&read, head.at.number, self.at_once) else { return Ok(then) };
+        let versions = on_the_way.iter().filter(|watch| pass.watches.contains(&watch.watch));
+        let versions = versions.map(|watch| (watch.watch, watch.version)).collect();
+        let span = tracing::info_span!("catch up", chain = %self.chain, from = pass.from.number, to = pass.to);
+        self.read(&pass, versions, head).instrument(span).await
+    }
+
+    fn measure(&self, on_the_way: &[OnTheWay], head: Head) {
+        let behind = on_the_way.iter().filter_map(|watch| Some(head.at.number.saturating_sub(watch.read?.number)));
+        METRICS.catching_up(self.chain.as_str(), on_the_way.len() as u64, behind.max().unwrap_or_default());
+    }
+
+    /// Finds where a watch begins.
+    async fn begin(&mut self, watch: &OnTheWay, head: Head) -> anyhow::Result<Then> {
+        match &watch.start {
+            WatchStart::Since(since) => {
+                let read = self.before(since.unix_timestamp(), head.at.number).await?;
+                let place = Place { block: read.number + 1, position: 0 };
+                self.has_begun(watch, read, place, None).await
+            }
+            WatchStart::Transaction(transaction) => {
+                let found = self.source.block_with(transaction).await?;
+                match found {
+                    Some(at) if at.number <= head.at.number => self.begin_with(watch, transaction, at).await,
+                    // It is so new that it has not been read yet; or another has taken its place on the way.
+                    Some(_) => Ok(Then::Wait),
+                    None if watch.again => Ok(Then::Wait),
+                    None => {
+                        let looks = self.looks.entry(watch.watch).or_default();
+                        *looks += 1;
+                        if *looks < LOOKS { Ok(Then::Wait) } else { self.refuse(watch, Reason::StartNotFound).await }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn begin_with(&mut self, watch: &OnTheWay, transaction: &str, at: BlockRef) -> anyhow::Result<Then> {
+        let dated = self.source.dated(at.number).await?.context("the node lost a block")?;
+        if watch.not_before.is_some_and(|not_before| dated.time < not_before.unix_timestamp()) {
+            return self.refuse(watch, Reason::PeriodOverLimit).await;
+        }
+        let block = self.source.block(at.hash).await?.context("the node lost a block")?;
+        let mut conn = self.voice.log.pool().acquire().await?;
+        let Some((row, _)) = db::watch::load(&mut conn, watch.watch).await? else { return Ok(Then::Wait) };
+        drop(conn);
+        let sightings = Book::new(self.chain.clone()).sightings(&block, self.now());
+        let Some(beginning) = begin::with_transaction(&row.terms, &sightings, transaction) else {
+            return self.refuse(watch, Reason::StartNotFound).await;
+        };
+        let before = at.number.checked_sub(1).context("a transaction of the first block")?;
+        let read = BlockRef { number: before, hash: block.parent };
+        self.has_begun(watch, read, beginning.place, Some((at, beginning))).await
+    }
+
+    /// The last block that is older than a time.
+    async fn before(&self, since: i64, newest: u64) -> anyhow::Result<BlockRef> {
+        let mut search = Search::new(since, newest);
+        let found = loop {
+            match search.next() {
+                Next::Found(number) => break number,
+                Next::Look(number) => search.saw(number, self.dated(number).await?.time),
+            }
+        };
+        let mut just_before = Vec::new();
+        for number in found.saturating_sub(JUST_BEFORE)..found {
+            just_before.push((number, self.dated(number).await?.time));
+        }
+        Ok(self.dated(since::before_all(found, &just_before, since)).await?.at)
+    }
+
+    async fn dated(&self, number: u64) -> anyhow::Result<crate::source::Dated> {
+        self.source.dated(number).await?.context("the node has lost a block or keeps no old ones")
+    }
+
+    /// Stores where a watch begins.
+    async fn has_begun(
+        &self,
+        watch: &OnTheWay,
+        read: BlockRef,
+        place: Place,
+        with: Option<(BlockRef, begin::Beginning)>,
+    ) -> anyhow::Result<Then> {
+        let mut tx = self.voice.log.begin().await?;
+        let Some((_, recent)) = self.lock(&mut tx).await? else { return Ok(Then::Wait) };
+        let with_at = with.as_ref().map(|(at, _)| *at);
+        let stands = is_read(&recent, read) && with_at.is_none_or(|at| is_read(&recent, at));
+        let versions = BTreeMap::from([(watch.watch, watch.version)]);
+        if !stands || !db::history::unchanged(&mut tx, &versions, None).await? {
+            return Ok(Then::Wait);
+        }
+        let version = db::chain::bump(&mut tx, &self.chain).await?;
+        db::history::begin(&mut tx, watch.watch, read, place, with_at.map(|at| at.hash), version).await?;
+        if let Some((_, beginning)) = with {
+            db::history::limit_stolen(&mut tx, watch.watch, &beginning.stolen).await?;
+        }
+        if let Some((row, watched)) = db::watch::load(&mut tx, watch.watch).await? {
+            let told = tell::watch_moved(tell::WATCH_CATCHING_UP, &row, &watched, self.now());
+            self.voice.append(&mut tx, vec![told]).await?;
+        }
+        self.voice.log.commit(tx).await?;
+        Ok(Then::GoOn)
+    }
+
+    /// A watch cannot begin where people asked it to. They hear of it, and it is over.
+    async fn refuse(&self, watch: &OnTheWay, reason: Reason) -> anyhow::Result<Then> {
+        let mut tx = self.voice.log.begin().await?;
+        if self.lock(&mut tx).await?.is_none() {
+            return Ok(Then::Wait);
+        }
+        let version = db::chain::bump(&mut tx, &self.chain).await?;
+        if db::watch::end(&mut tx, watch.watch, version).await?
+            && let Some((row, _)) = db::watch::load(&mut tx, watch.watch).await?
+        {
+            let refused = tell::watch_refused(&row.terms, reason, self.now());
+            self.voice.append(&mut tx, vec![refused]).await?;
+        }
+        self.voice.log.commit(tx).await?;
+        Ok(Then::GoOn)
+    }
+
+    /// Reads blocks for some watches, and writes what they find.
+    async fn read(&mut self, pass: &Pass, versions: BTreeMap<WatchId, i64>, head: Head) -> anyhow::Result<Then> {
+        let recent = db::chain::recent(self.voice.log.pool(), &self.chain, self.config.max_reorg_depth).await?;
+        let (from, to) = if is_read(&recent, pass.from) {
+            (pass.from, pass.to)
+        } else {
+            // Its branch is gone. Nothing below the oldest block that is kept ever leaves the chain, so that from there all
+            // is read anew, and only what is different then is said.
+            if self.send_back(&versions, pass.from, &recent).await? {
+                return Ok(Then::GoOn);
+            }
+            let (number, hash) = recent.first_key_value().context("the last blocks are not there")?;
+            self.group = None;
+            (BlockRef { number: *number, hash: *hash }, head.at.number)
+        };
+        let blocks = match to > from.number {
+            true => self.source.blocks(from.number + 1, to).await?,
+            false => Vec::new(),
+        };
+        // As many as lead on from one another: the node's chain may be changing, or be another than the one that was read.
+        let leads = follow(from, blocks);
+        let enough = if from == pass.from { u64::from(to > from.number) } else { to - from.number };
+        if (leads.len() as u64) < enough {
+            return Ok(Then::Wait);
+        }
+        let mut group = self.group(versions, pass.from).await?;
+        let mut touched = BTreeSet::new();
+        if from != pass.from {
+            touched.extend(group.book.rewind(from.number));
+        }
+        let now = self.now();
+        for block in &leads {
+            let needs = group.book.needs(std::slice::from_ref(block));
+            self.asked.complete(needs, std::slice::from_ref(block), &*self.source, head.at.number).await?;
+            match group.book.take_in(block, now, &self.asked) {
+                Ok(more) => touched.extend(more),
+                Err(needed) => {
+                    self.asked
+                        .complete(needed.into(), std::slice::from_ref(block), &*self.source, head.at.number)
+                        .await?;
+                    return Ok(Then::GoOn);
+                }
+            }
+        }
+        let last = leads.last().map_or(from, |block| block.at);
+        self.write(pass.from, last, group, touched, now).await
+    }
+
+    /// The watches of a pass, from memory where they are there as they are stored.
+    async fn group(&mut self, versions: BTreeMap<WatchId, i64>, at: BlockRef) -> anyhow::Result<Group> {
+        if let Some(group) = self.group.take().filter(|group| group.versions == versions && group.at == at) {
+            return Ok(group);
+        }
+        let ids: Vec<_> = versions.keys().map(|id| id.0).collect();
+        let mut conn = self.voice.log.pool().acquire().await?;
+        let mut book = Book::new(self.chain.clone());
+        let mut rows = Vec::new();
+        for (row, watched) in db::watch::load_all(&mut conn, &ids).await? {
+            book.put(watched);
+            rows.push(row);
+        }
+        Ok(Group { at, versions, rows, book })
+    }
+
+    /// Writes what was found up to a block, unless the watches changed meanwhile or the block left the chain. At the head
+    /// they become active in the same transaction.
+    async fn write(
+        &mut self,
+        from: BlockRef,
+        last: BlockRef,
+        mut group: Group,
+        touched: BTreeSet<WatchId>,
+        now: Moment,
+    ) -> anyhow::Result<Then> {
+        let found: Vec<Found> = touched.into_iter().filter_map(|id| group.book.found(id)).collect();
+        // Old hops are final as soon as they are found.
+        let finalized = if found.is_empty() { None } else { self.source.finalized().await?.map(|block| block.number) };
+        let mut tx = self.voice.log.begin().await?;
+        let Some((head, recent)) = self.lock(&mut tx).await? else { return Ok(Then::Wait) };
+        if last.number > head.at.number || !is_read(&recent, last) {
+            return Ok(Then::Wait);
+        }
+        if !db::history::unchanged(&mut tx, &group.versions, Some(from)).await? {
+            return Ok(Then::GoOn);
+        }
+        let ids: Vec<WatchId> = group.versions.keys().copied().collect();
+        if !found.is_empty() {
+            self.voice.say(&mut tx, &self.chain, &found, Vec::new(), now).await?;
+            let confirmed = head.at.number.checked_sub(self.config.confirmations);
+            self.voice.finalise(&mut tx, &self.chain, confirmed, finalized, now).await?;
+        }
+        db::history::advance(&mut tx, &ids, last).await?;
+        if last == head.at {
+            self.join(&mut tx, &group, &ids, now).await?;
+        }
+        self.voice.log.commit(tx).await?;
+        if found.is_empty() && last != head.at {
+            group.at = last;
+            self.group = Some(group);
+        }
+        Ok(Then::GoOn)
+    }
+
+    /// Makes watches active that have come to the chain's head, which is locked: the reader matches the next block.
+    async fn join(&self, tx: &mut PgConnection, group: &Group, ids: &[WatchId], now: Moment) -> anyhow::Result<()> {
+        let version = db::chain::bump(tx, &self.chain).await?;
+        db::history::join(tx, ids, version).await?;
+        let active = group.rows.iter().filter_map(|row| {
+            let row = WatchRow { active: true, catching_up: None, ..row.clone() };
+            let watched = group.book.get(row.terms.watch)?;
+            Some(tell::watch_moved(tell::WATCH_ACTIVE, &row, watched, now))
+        });
+        self.voice.append(tx, active.collect()).await?;
+        Ok(())
+    }
+
+    /// Sends those of some watches back to find their beginning anew that begin with a transaction whose block has left the
+    /// chain. True if there were any.
+    async fn send_back(
+        &mut self,
+        versions: &BTreeMap<WatchId, i64>,
+        from: BlockRef,
+        recent: &BTreeMap<u64, B256>,
+    ) -> anyhow::Result<bool> {
+        let ids: Vec<WatchId> = versions.keys().copied().collect();
+        let mut tx = self.voice.log.begin().await?;
+        let Some((_, now_recent)) = self.lock(&mut tx).await? else { return Ok(false) };
+        let begun = db::history::begun_in(&mut tx, &ids).await?;
+        let gone: Vec<WatchId> =
+            begun.iter().filter(|(_, at)| !is_read(&now_recent, **at)).map(|(id, _)| *id).collect();
+        if gone.is_empty() || now_recent != *recent || !db::history::unchanged(&mut tx, versions, Some(from)).await? {
+            return Ok(!gone.is_empty());
+        }
+        let mut found = Vec::new();
+        for id in &gone {
+            if let Some((row, mut watched)) = db::watch::load(&mut tx, *id).await? {
+                watched.rewind(begun[id].number.saturating_sub(1));
+                found.push(Found { terms: row.terms, news: watched.settle() });
+            }
+        }
+        let version = self.voice.say(&mut tx, &self.chain, &found, Vec::new(), self.now()).await?;
+        db::history::begin_again(&mut tx, &gone, version).await?;
+        self.voice.log.commit(tx).await?;
+        Ok(true)
+    }
+
+    /// The chain's head, locked, and the last blocks that were read.
+    async fn lock(&self, tx: &mut PgConnection) -> Result<Option<(Head, BTreeMap<u64, B256>)>, sqlx::Error> {
+        let Some(head) = db::chain::lock_head(tx, &self.chain).await? else { return Ok(None) };
+        Ok(Some((head, db::chain::recent(tx, &self.chain, self.config.max_reorg_depth).await?)))
+    }
+
+    fn now(&self) -> Moment {
+        self.voice.now()
+    }
+}
+
+/// A block is in the chain as it was read: it is among the last blocks, or before them, where nothing leaves the chain.
+fn is_read(recent: &BTreeMap<u64, B256>, at: BlockRef) -> bool {
+    recent.get(&at.number).is_none_or(|hash| *hash == at.hash)
+}
+
+/// The blocks that lead on from a block, each from the one before.
+fn follow(from: BlockRef, blocks: Vec<Block>) -> Vec<Block> {
+    let mut last = from;
+    let leads = |block: &Block| {
+        let leads = block.parent == last.hash && block.at.number == last.number + 1;
+        last = block.at;
+        leads
+    };
+    blocks.into_iter().take_while(leads).collect()
+}

@@ -1,0 +1,94 @@
+//! Where a watch begins that begins with a transaction. Pure.
+
+use std::collections::BTreeMap;
+
+use haetae_core::{Amount, Asset};
+
+use crate::terms::Terms;
+use crate::trail::{Place, Sighting};
+
+/// Where it begins, and what is stolen at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    /// The first place that counts.
+    pub(crate) place: Place,
+    pub(crate) stolen: BTreeMap<Asset, Amount>,
+}
+
+/// Reads it from the transfers of the transaction's block. Where the transaction pays the root, it begins when the last of
+/// that has come; else with the first that the root pays in it. None where it does neither with anything that was stolen.
+pub(crate) fn with_transaction(terms: &Terms, block: &[Sighting], transaction: &str) -> Option<Beginning> {
+    let root = &terms.root.account;
+    let of_it: Vec<&Sighting> = block
+        .iter()
+        .filter(|s| s.transfer.transaction == transaction && !s.is_fee() && s.from != s.to)
+        .filter(|s| terms.stolen.contains_key(&s.asset))
+        .collect();
+    let moved = |sightings: &[&Sighting]| {
+        let mut moved = BTreeMap::<Asset, Amount>::new();
+        for sighting in sightings {
+            let sum = moved.entry(sighting.asset.clone()).or_default();
+            *sum = sum.saturating_add(sighting.amount);
+        }
+        let stolen = |(asset, most): (&Asset, &Amount)| {
+            (asset.clone(), moved.get(asset).copied().unwrap_or_default().min(*most))
+        };
+        terms.stolen.iter().map(stolen).collect()
+    };
+    let paid: Vec<&Sighting> = of_it.iter().copied().filter(|s| s.to == *root).collect();
+    if let Some(last) = paid.last() {
+        let place = Place { position: last.place.position + 1, ..last.place };
+        return Some(Beginning { place, stolen: moved(&paid) });
+    }
+    let pays: Vec<&Sighting> = of_it.into_iter().filter(|s| s.from == *root).collect();
+    Some(Beginning { place: pays.first()?.place, stolen: moved(&pays) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene;
+
+    fn theft() -> String {
+        scene::transfer(2, 5, 0, 0, 0).transfer.transaction
+    }
+
+    /// A block in which transfers `n`, `m`, … are all of the same transaction.
+    fn block(moves: &[(u32, u8, u8, u64)]) -> Vec<Sighting> {
+        let mut block: Vec<_> =
+            moves.iter().map(|&(n, from, to, amount)| scene::transfer(n, 5, from, to, amount)).collect();
+        for sighting in &mut block {
+            if sighting.place.position > 2 {
+                sighting.transfer.transaction = theft();
+            }
+        }
+        block
+    }
+
+    fn stolen(amount: u64) -> BTreeMap<Asset, Amount> {
+        BTreeMap::from([(scene::token(), Amount::from(amount))])
+    }
+
+    #[test]
+    fn what_it_brings_to_the_root_counts_from_there_on_and_is_the_most_that_was_stolen() {
+        let block = block(&[(1, 0, 4, 9), (2, 7, 0, 60), (3, 7, 0, 30), (4, 0, 5, 20)]);
+        let begins = with_transaction(&scene::terms(100), &block, &theft()).unwrap();
+        assert_eq!(begins, Beginning { place: Place { block: 5, position: 4 }, stolen: stolen(90) });
+        let begins = with_transaction(&scene::terms(80), &block, &theft()).unwrap();
+        assert_eq!(begins.stolen, stolen(80), "no more than people stated");
+    }
+
+    #[test]
+    fn where_the_root_only_pays_in_it_that_is_the_beginning() {
+        let block = block(&[(1, 0, 4, 9), (2, 0, 5, 60), (3, 5, 6, 60)]);
+        let begins = with_transaction(&scene::terms(100), &block, &theft()).unwrap();
+        assert_eq!(begins, Beginning { place: Place { block: 5, position: 2 }, stolen: stolen(60) });
+    }
+
+    #[test]
+    fn a_transaction_that_the_root_has_no_part_in_begins_nothing() {
+        let block = block(&[(1, 0, 4, 9), (2, 5, 6, 60)]);
+        assert_eq!(with_transaction(&scene::terms(100), &block, &theft()), None);
+        assert_eq!(with_transaction(&scene::terms(100), &block, "0x00"), None);
+    }
+}
