@@ -16,6 +16,8 @@ const HIDDEN: &[&str] = &[
     "exchange.v1.SignedReceipt",
     "exchange.v1.SuspiciousActivity",
     "exchange.v1.Target",
+    "intake.v1.GetLabelsRequest",
+    "intake.v1.LabelPackBegun",
     "intake.v1.ReadRecorded",
     "intake.v1.RequestContent",
     "intake.v1.RequestDecided",
@@ -24,8 +26,13 @@ const HIDDEN: &[&str] = &[
     "log.v1.LeafOpening",
     "operations.v1.DrainAsked",
     "operations.v1.RetryAsked",
+    "tracking.v1.GetLabelsRequest",
     "tracking.v1.Hop",
+    "tracking.v1.KnownLabel",
+    "tracking.v1.KnownPack",
+    "tracking.v1.Label",
     "tracking.v1.TrailEnded",
+    "tracking.v1.TrailPlace",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

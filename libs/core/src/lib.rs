@@ -13,6 +13,7 @@ mod authorisation;
 mod chain;
 mod field;
 mod id;
+mod label;
 mod legal;
 mod order;
 pub mod reason;
@@ -34,6 +35,7 @@ pub use id::{
     AgencyId, ArrivalId, AuthorisationId, ExchangeId, HopId, LegId, MalformedId, PersonId, RequestId, UnitId, WatchId,
     derived,
 };
+pub use label::{Crossing, UnknownCrossing, confidence, is_confidence, labelled_account, labelled_chain};
 pub use legal::{LegalBasis, LegalRules, Limits, NotAllowed, RequestKind};
 pub use order::{Arrival, Breach, Desired, FreezeScope, Order, WalletRole, within};
 pub use reason::Reason;

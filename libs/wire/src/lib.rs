@@ -62,6 +62,7 @@ mod generated {
 
 pub mod convert;
 pub mod keys;
+pub mod label;
 pub mod read;
 mod reasons;
 pub mod registry;

@@ -1,8 +1,9 @@
 //! Wire → decision → wire. Who calls, and what is remembered of a call, is in `caller`; streams of updates are in
-//! `updates`; pages in `page`; what those do who keep the mesh running in `operations`.
+//! `updates`; pages in `page`; labels in `labels`; what those do who keep the mesh running in `operations`.
 
 mod ahead;
 mod caller;
+mod labels;
 mod operations;
 mod page;
 mod reads;
@@ -18,7 +19,7 @@ use haetae_wire::{
     freeze::v1::freeze_service_client::FreezeServiceClient,
     intake::v1::{self, intake_service_server::IntakeService},
     read,
-    tracking::v1::tracking_service_client::TrackingServiceClient,
+    tracking::v1::{label_service_client::LabelServiceClient, tracking_service_client::TrackingServiceClient},
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -46,6 +47,7 @@ const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 pub(crate) struct Api {
     intake: Arc<Intake>,
     tracking: TrackingServiceClient<Peer>,
+    labels: LabelServiceClient<Peer>,
     freeze: FreezeServiceClient<Peer>,
     services: Services,
     /// Rung when there are new updates; polling finds them too.
@@ -60,8 +62,9 @@ impl Api {
         services: Services,
         bell: watch::Sender<u64>,
     ) -> Self {
+        let labels = LabelServiceClient::new(tracking.clone());
         let (tracking, freeze) = (TrackingServiceClient::new(tracking), FreezeServiceClient::new(freeze));
-        Self { intake, tracking, freeze, services, bell }
+        Self { intake, tracking, labels, freeze, services, bell }
     }
 
     /// Begins a command that is carried out once, however often it is sent: a repetition gets the answer of the first
@@ -302,6 +305,13 @@ impl IntakeService for Api {
         request: Request<v1::ListTrailRequest>,
     ) -> Result<Response<v1::ListTrailResponse>, Status> {
         self.read_trail(request).await
+    }
+
+    async fn list_trail_ends(
+        &self,
+        request: Request<v1::ListTrailEndsRequest>,
+    ) -> Result<Response<v1::ListTrailEndsResponse>, Status> {
+        self.read_trail_ends(request).await
     }
 
     async fn list_legs(&self, request: Request<v1::ListLegsRequest>) -> Result<Response<v1::ListLegsResponse>, Status> {

@@ -1,5 +1,6 @@
-//! All SQL of intake: requests here, what is told of them in `updates`, what came of them in `outcome`.
+//! All SQL of intake: requests here, packs of labels in `labels`, what is told of them in `updates`, what came of them in `outcome`.
 
+pub(crate) mod labels;
 pub(crate) mod outcome;
 pub(crate) mod updates;
 

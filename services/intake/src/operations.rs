@@ -37,8 +37,12 @@ const SILENT: Duration = Duration::seconds(30);
 /// # Errors
 /// [`Reason::RoleMissing`].
 pub(crate) fn may_operate(rules: &LegalRules, agency: &AgencyId, actor: Actor<'_>) -> Result<(), Reason> {
-    let named = rules.basis(BASIS).is_ok_and(|basis| basis.approvals(agency, RequestKind::Halt).is_ok());
-    if named && actor.is(OPERATOR) { Ok(()) } else { Err(Reason::RoleMissing) }
+    if looks_after(rules, agency) && actor.is(OPERATOR) { Ok(()) } else { Err(Reason::RoleMissing) }
+}
+
+/// Whether an agency is one whose people may look after the mesh.
+pub(crate) fn looks_after(rules: &LegalRules, agency: &AgencyId) -> bool {
+    rules.basis(BASIS).is_ok_and(|basis| basis.approvals(agency, RequestKind::Halt).is_ok())
 }
 
 /// Something that is wrong or out of the ordinary with one service.

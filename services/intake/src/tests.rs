@@ -5,6 +5,7 @@ mod failures;
 mod followed;
 mod granted;
 mod in_line;
+mod labels;
 mod lives;
 mod operated;
 mod read;

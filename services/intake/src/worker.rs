@@ -14,6 +14,7 @@ use haetae_service::{
 use haetae_wire::{
     intake::v1::{
         RegistryRead, intake_log_service_server::IntakeLogServiceServer, intake_service_server::IntakeServiceServer,
+        label_service_server::LabelServiceServer,
     },
     keys::Keyring,
     operations::v1::{operations_service_server::OperationsServiceServer, status_service_server::StatusServiceServer},
@@ -103,7 +104,9 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
         .server()
         .add(IntakeServiceServer::from_arc(Arc::clone(&api)))
         .with_person()
-        .add(OperationsServiceServer::from_arc(api))
+        .add(OperationsServiceServer::from_arc(Arc::clone(&api)))
+        .with_person()
+        .add(LabelServiceServer::from_arc(api))
         .with_person()
         .add(StatusServiceServer::new(status))
         .add(IntakeLogServiceServer::new(IntakeLog(assembly.log.clone())));

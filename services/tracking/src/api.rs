@@ -1,4 +1,7 @@
-//! Questions to tracking.
+//! Questions to tracking: of watches and confirmations here, where money is in `ends`, of labels in `labels`.
+
+mod ends;
+mod labels;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +14,12 @@ use haetae_wire::operations::v1::{ChainCapability, ChainState};
 use haetae_wire::read;
 use haetae_wire::tracking::v1::{
     ChainStatus, GetConfirmationRequest, GetConfirmationResponse, GetWatchRequest, GetWatchResponse, ListChainsRequest,
-    ListChainsResponse, ListTrailRequest, ListTrailResponse, TrailItem, tracking_service_server::TrackingService,
+    ListChainsResponse, ListTrailEndsRequest, ListTrailEndsResponse, ListTrailRequest, ListTrailResponse, TrailItem,
+    tracking_service_server::TrackingService,
 };
 use prost::Message as _;
 use sqlx::PgPool;
+use sqlx::postgres::PgTransaction;
 use tonic::{Request, Response, Status};
 
 use crate::db;
@@ -39,14 +44,7 @@ pub(crate) struct Api {
 impl TrackingService for Api {
     async fn get_watch(&self, request: Request<GetWatchRequest>) -> Result<Response<GetWatchResponse>, Status> {
         let id = parse::<WatchId>("watch_id", &request.into_inner().watch_id)?;
-        // One snapshot, so that the parts of a watch fit together.
-        let mut tx = self
-            .voice
-            .log
-            .pool()
-            .begin_with("begin transaction isolation level repeatable read, read only")
-            .await
-            .map_err(unavailable)?;
+        let mut tx = self.snapshot().await?;
         let found = db::watch::load(&mut tx, id).await.map_err(unavailable)?;
         let (row, watched) = found.ok_or_else(|| refuse(Reason::NotFound))?;
         Ok(Response::new(GetWatchResponse { watch: Some(tell::watch(&row, &watched)) }))
@@ -55,11 +53,7 @@ impl TrackingService for Api {
     async fn list_trail(&self, request: Request<ListTrailRequest>) -> Result<Response<ListTrailResponse>, Status> {
         let request = request.into_inner();
         let id = parse::<WatchId>("watch_id", &request.watch_id)?;
-        let size = match u32::try_from(request.page_size) {
-            Ok(0) => PAGE,
-            Ok(size) => size.min(LARGEST_PAGE),
-            Err(_) => return Err(field("page_size", Reason::FieldMalformed, "must not be negative")),
-        };
+        let size = page_size(request.page_size)?;
         let order = if request.newest_first { Order::NewestFirst } else { Order::AsFound };
         let seen = page::read(id, order, &request.page_token).ok_or_else(|| refuse(Reason::PageTokenInvalid))?;
         let stored = db::trail::items(self.voice.log.pool(), id, order, seen, size).await.map_err(unavailable)?;
@@ -77,6 +71,13 @@ impl TrackingService for Api {
             .collect::<Result<_, prost::DecodeError>>()
             .map_err(|_| refuse(Reason::Internal))?;
         Ok(Response::new(ListTrailResponse { items, next_page_token }))
+    }
+
+    async fn list_trail_ends(
+        &self,
+        request: Request<ListTrailEndsRequest>,
+    ) -> Result<Response<ListTrailEndsResponse>, Status> {
+        self.read_ends(request.into_inner()).await
     }
 
     async fn get_confirmation(
@@ -117,6 +118,23 @@ impl TrackingService for Api {
             halted_by_hash: status.halt.map(|halt| status.chain.hash(halt.by.hash)).unwrap_or_default(),
         });
         Ok(Response::new(ListChainsResponse { chains: chains.collect() }))
+    }
+}
+
+impl Api {
+    /// One look at everything, so that the parts of a watch fit together.
+    async fn snapshot(&self) -> Result<PgTransaction<'static>, Status> {
+        let begun =
+            self.voice.log.pool().begin_with("begin transaction isolation level repeatable read, read only").await;
+        begun.map_err(unavailable)
+    }
+}
+
+fn page_size(asked: i32) -> Result<u32, Status> {
+    match u32::try_from(asked) {
+        Ok(0) => Ok(PAGE),
+        Ok(size) => Ok(size.min(LARGEST_PAGE)),
+        Err(_) => Err(field("page_size", Reason::FieldMalformed, "must not be negative")),
     }
 }
 

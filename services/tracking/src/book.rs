@@ -6,16 +6,15 @@ mod watching;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use alloy_primitives::{Address, U256};
-use bitcoin::{OutPoint, TxOut};
+use alloy_primitives::Address;
 use haetae_core::{Account, Amount, Asset, ChainId, Moment, TransferId, WatchId};
-use thiserror::Error;
 
 use self::outputs::Outputs;
 pub(crate) use self::outputs::made_in;
 use self::watching::Watching;
+use crate::asked::{Asked, Needed, Needs};
 use crate::knowledge::{AccountFacts, Look, Missing, Opening};
-use crate::source::{BalanceAt, Block, Body, ChainSource, Spent, Transfer};
+use crate::source::{BalanceAt, Block, Body, Transfer};
 use crate::trail::{Place, Sighting};
 use crate::voice::Found;
 use crate::watched::{News, Watched};
@@ -32,78 +31,6 @@ pub(crate) struct Book {
     outputs: Outputs,
     /// Watches that have to know what lies at their root before the next block.
     unopened: BTreeSet<WatchId>,
-}
-
-/// What the chain has to be asked about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Needs {
-    pub(crate) facts: BTreeSet<Address>,
-    pub(crate) balances: BTreeSet<BalanceAt>,
-    pub(crate) outputs: BTreeSet<Spent>,
-}
-
-/// What the chain has to be asked about before a block can be taken in.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(crate) enum Needed {
-    #[error("an account's facts are needed first")]
-    Facts(Address),
-    #[error("an account's balance is needed first")]
-    Balance(BalanceAt),
-    #[error("what a transaction spends is needed first")]
-    Outputs(BTreeSet<Spent>),
-}
-
-/// What the chain has said.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Asked {
-    pub(crate) facts: HashMap<Address, AccountFacts>,
-    /// None where no node could say.
-    pub(crate) balances: HashMap<BalanceAt, Option<U256>>,
-    pub(crate) outputs: HashMap<OutPoint, TxOut>,
-}
-
-impl Asked {
-    /// Asks what is needed and not known yet: what accounts are at the newest block, what lay at them after others, and the
-    /// outputs that `blocks` spend and do not make themselves.
-    pub(crate) async fn complete(
-        &mut self,
-        needs: Needs,
-        blocks: &[Block],
-        source: &dyn ChainSource,
-        newest: u64,
-    ) -> anyhow::Result<()> {
-        let facts: Vec<_> = needs.facts.into_iter().filter(|account| !self.facts.contains_key(account)).collect();
-        if !facts.is_empty() {
-            let learnt = source.facts(&facts, newest).await?;
-            anyhow::ensure!(learnt.len() == facts.len(), "the node did not answer about every account");
-            self.facts.extend(facts.into_iter().zip(learnt));
-        }
-        let balances: Vec<_> = needs.balances.into_iter().filter(|at| !self.balances.contains_key(at)).collect();
-        if !balances.is_empty() {
-            let learnt = source.balances(&balances).await?;
-            anyhow::ensure!(learnt.len() == balances.len(), "the node did not answer about every balance");
-            self.balances.extend(balances.into_iter().zip(learnt));
-        }
-        self.outputs.extend(made_in(blocks, &needs.outputs));
-        let outputs: Vec<_> =
-            needs.outputs.into_iter().filter(|spent| !self.outputs.contains_key(&spent.output)).collect();
-        if !outputs.is_empty() {
-            let learnt = source.outputs(&outputs).await?;
-            anyhow::ensure!(learnt.len() == outputs.len(), "the node did not answer about every output");
-            self.outputs.extend(outputs.iter().map(|spent| spent.output).zip(learnt));
-        }
-        Ok(())
-    }
-}
-
-impl From<Needed> for Needs {
-    fn from(needed: Needed) -> Self {
-        match needed {
-            Needed::Facts(account) => Self { facts: BTreeSet::from([account]), ..Self::default() },
-            Needed::Balance(at) => Self { balances: BTreeSet::from([at]), ..Self::default() },
-            Needed::Outputs(outputs) => Self { outputs, ..Self::default() },
-        }
-    }
 }
 
 /// What was asked, as it bears on one transfer of a block.

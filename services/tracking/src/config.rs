@@ -21,6 +21,9 @@ pub struct Config {
     /// How questions to exchanges are paced.
     #[serde(default)]
     pub questions: QuestionsConfig,
+    /// What labels are worth.
+    #[serde(default)]
+    pub labels: LabelsConfig,
 }
 
 /// `[service.keys]`: private keys, PKCS #8 PEM, one for each purpose.
@@ -99,6 +102,21 @@ pub struct QuestionsConfig {
 impl Default for QuestionsConfig {
     fn default() -> Self {
         Self { valid_for_ms: 60_000, ask_again_after_ms: 5_000, slowest_ms: 60_000 }
+    }
+}
+
+/// `[service.labels]`
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LabelsConfig {
+    /// How much the source of a label must be worth for it to end a trail at a mixer, a bridge or a privacy pool: from 0 to
+    /// 100, as TagPacks rank their names of confidence (`forensic` is 50, `web_crawl` 20). More than 100: no label does.
+    pub min_confidence: u8,
+}
+
+impl Default for LabelsConfig {
+    fn default() -> Self {
+        Self { min_confidence: 50 }
     }
 }
 

@@ -229,11 +229,11 @@ impl ChainSource for Evm {
         let codes = self.nodes.ask_all::<Bytes>(about("eth_getCode"));
         let nonces = self.nodes.ask_all::<U64>(about("eth_getTransactionCount"));
         let (codes, nonces) = tokio::try_join!(codes, nonces)?;
-        let known = accounts
-            .iter()
-            .zip(&codes)
-            .zip(nonces)
-            .map(|((account, code), nonce)| AccountFacts { contract: is_contract(*account, code), degree: nonce.to() });
+        let known = accounts.iter().zip(&codes).zip(nonces).map(|((account, code), nonce)| AccountFacts {
+            contract: is_contract(*account, code),
+            degree: nonce.to(),
+            label: None,
+        });
         Ok(known.collect())
     }
 

@@ -23,8 +23,9 @@ use tracing::Instrument as _;
 
 use self::pass::Pass;
 use self::since::{Next, Search};
-use crate::book::{Asked, Book};
-use crate::config::ChainConfig;
+use crate::asked::{Asked, Witnesses};
+use crate::book::Book;
+use crate::config::{ChainConfig, LabelsConfig};
 use crate::db;
 use crate::db::chain::Head;
 use crate::db::history::OnTheWay;
@@ -48,6 +49,7 @@ const JUST_BEFORE: u64 = 11;
 pub(crate) struct History {
     chain: ChainId,
     config: ChainConfig,
+    labels: LabelsConfig,
     source: Arc<dyn ChainSource>,
     voice: Arc<Voice>,
     lease: Lease,
@@ -77,11 +79,18 @@ enum Then {
 }
 
 impl History {
-    pub(crate) fn new(chain: ChainId, config: ChainConfig, source: Arc<dyn ChainSource>, voice: Arc<Voice>) -> Self {
+    pub(crate) fn new(
+        chain: ChainId,
+        config: ChainConfig,
+        labels: LabelsConfig,
+        source: Arc<dyn ChainSource>,
+        voice: Arc<Voice>,
+    ) -> Self {
         Self {
             lease: Lease::of_history(&chain),
             chain,
             config,
+            labels,
             source,
             voice,
             renewed: None,
@@ -299,15 +308,15 @@ impl History {
             touched.extend(group.book.rewind(from.number));
         }
         let now = self.now();
+        let (chain, source, pool) = (&self.chain, &*self.source, self.voice.log.pool());
+        let witnesses = Witnesses { chain, source, labels: self.labels, pool };
         for block in &leads {
             let needs = group.book.needs(std::slice::from_ref(block));
-            self.asked.complete(needs, std::slice::from_ref(block), &*self.source, head.at.number).await?;
+            self.asked.complete(needs, std::slice::from_ref(block), &witnesses, head.at.number).await?;
             match group.book.take_in(block, now, &self.asked) {
                 Ok(more) => touched.extend(more),
                 Err(needed) => {
-                    self.asked
-                        .complete(needed.into(), std::slice::from_ref(block), &*self.source, head.at.number)
-                        .await?;
+                    self.asked.complete(needed.into(), std::slice::from_ref(block), &witnesses, head.at.number).await?;
                     return Ok(Then::GoOn);
                 }
             }
@@ -357,6 +366,7 @@ impl History {
         if !found.is_empty() {
             self.voice.say(&mut tx, &self.chain, &found, Vec::new(), now).await?;
             let confirmed = head.at.number.checked_sub(self.config.confirmations);
+            let finalized = finalized.or_else(|| head.at.number.checked_sub(self.config.final_after?));
             self.voice.finalise(&mut tx, &self.chain, confirmed, finalized, now).await?;
         }
         db::history::advance(&mut tx, &ids, last).await?;

@@ -1,4 +1,5 @@
-//! What is done about intake's facts: authorisations are kept, watches begin, confirm-address requests are asked.
+//! What is done about intake's facts: authorisations are kept, watches begin, confirm-address requests are asked, labels
+//! are kept.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use sqlx::PgConnection;
 use crate::db;
 use crate::db::watch::{CatchingUp, Line, WatchRow};
 use crate::grant::{Grant, Start, Wanted, lines, read_grant};
+use crate::labels;
 use crate::question::Asker;
 use crate::tell;
 use crate::terms::Terms;
@@ -30,7 +32,10 @@ pub(crate) struct Intake {
 #[async_trait]
 impl Handler for Intake {
     async fn handle(&self, tx: &mut PgConnection, entry: &FollowedEntry) -> Result<(), HandleError> {
-        self.act(tx, &entry.kind, &entry.payload).await
+        match entry.kind.as_str() {
+            "authorisation" | "request-granted" => self.act(tx, &entry.kind, &entry.payload).await,
+            _ => labels::handle(tx, entry).await,
+        }
     }
 }
 

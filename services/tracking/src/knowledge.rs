@@ -8,16 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use haetae_core::{Account, Amount, Asset, ExchangeId, WalletRole};
 use thiserror::Error;
 
+use crate::labels::Labelled;
 use crate::terms::Terms;
 use crate::trail::Place;
 
-/// What the chain says about an account.
+/// What the chain says about an account, and what a label says, where that ends a trail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AccountFacts {
     /// It has code of its own. A delegation (EIP-7702) is none.
     pub(crate) contract: bool,
     /// Transactions it has sent.
     pub(crate) degree: u64,
+    /// As it was when money first came here.
+    pub(crate) label: Option<Labelled>,
 }
 
 /// What follows from the exchanges' answers about an account.
@@ -73,7 +76,7 @@ impl AccountFacts {
     }
 
     fn goes_on(&self, terms: &Terms) -> bool {
-        !self.contract && !self.is_busy(terms)
+        self.label.is_none() && !self.contract && !self.is_busy(terms)
     }
 }
 

@@ -4,10 +4,12 @@
 //! the accounts under watch (`book.rs`), and follows the stolen money by one pure fold (`trail.rs`) from which everything
 //! that is said follows (`watched.rs`, `said.rs`, `tell.rs`). Where the money comes to an account, it asks the exchanges
 //! that people allowed to be asked (`question.rs`), and hears what they answer (`answers.rs`). Money at an account that
-//! an exchange holds has arrived: that is signed, and what freezes it.
+//! an exchange holds has arrived: that is signed, and what freezes it. Where trails end otherwise, labels may say why
+//! (`labels.rs`); `ends.rs` lists where the money is.
 
 mod answers;
 mod api;
+mod asked;
 #[cfg(test)]
 #[path = "../tests/integration/authority.rs"]
 mod authority;
@@ -15,11 +17,13 @@ mod bitcoin;
 mod book;
 mod config;
 mod db;
+mod ends;
 mod evm;
 mod grant;
 mod history;
 mod intake;
 mod knowledge;
+mod labels;
 mod lease;
 mod metrics;
 mod page;
@@ -41,6 +45,6 @@ mod voice;
 mod watched;
 mod worker;
 
-pub use config::{ChainConfig, Config, KeysConfig, NodeConfig, QuestionsConfig};
+pub use config::{ChainConfig, Config, KeysConfig, LabelsConfig, NodeConfig, QuestionsConfig};
 pub use db::MIGRATOR;
 pub use worker::{Tracking, run};

@@ -15,8 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::book::{Asked, Book, Needed};
-use crate::config::ChainConfig;
+use crate::asked::{Asked, Needed, Witnesses};
+use crate::book::Book;
+use crate::config::{ChainConfig, LabelsConfig};
 use crate::db;
 use crate::db::chain::Head;
 use crate::lease::Lease;
@@ -35,6 +36,7 @@ const FINALITY_EVERY: Duration = Duration::from_millis(900);
 pub(crate) struct Reader {
     chain: ChainId,
     config: ChainConfig,
+    labels: LabelsConfig,
     source: Arc<dyn ChainSource>,
     voice: Arc<Voice>,
     lease: Lease,
@@ -58,12 +60,19 @@ enum Written {
 }
 
 impl Reader {
-    pub(crate) fn new(chain: ChainId, config: ChainConfig, source: Arc<dyn ChainSource>, voice: Arc<Voice>) -> Self {
+    pub(crate) fn new(
+        chain: ChainId,
+        config: ChainConfig,
+        labels: LabelsConfig,
+        source: Arc<dyn ChainSource>,
+        voice: Arc<Voice>,
+    ) -> Self {
         Self {
             lease: Lease::new(&chain),
             book: Book::new(chain.clone()),
             chain,
             config,
+            labels,
             source,
             voice,
             version: 0,
@@ -178,7 +187,7 @@ impl Reader {
         };
         self.refresh(&mut *pool.acquire().await?, head).await?;
         let mut asked = Asked::default();
-        asked.complete(self.book.needs(&segment.blocks), &segment.blocks, &*self.source, newest.number).await?;
+        asked.complete(self.book.needs(&segment.blocks), &segment.blocks, &self.witnesses(), newest.number).await?;
         // Each round answers one more of the questions that a segment can raise.
         loop {
             match self.write(head, &segment, newest, &asked).await {
@@ -188,7 +197,7 @@ impl Reader {
                     self.forget();
                     // A watch came in just now, or a way led through accounts of several blocks.
                     let needed = error.downcast::<Needed>()?;
-                    asked.complete(needed.into(), &segment.blocks, &*self.source, newest.number).await?;
+                    asked.complete(needed.into(), &segment.blocks, &self.witnesses(), newest.number).await?;
                 }
             }
         }
@@ -293,6 +302,11 @@ impl Reader {
     fn forget(&mut self) {
         self.book = Book::new(self.chain.clone());
         self.version = 0;
+    }
+
+    fn witnesses(&self) -> Witnesses<'_> {
+        let (chain, source, pool) = (&self.chain, &*self.source, self.voice.log.pool());
+        Witnesses { chain, source, labels: self.labels, pool }
     }
 
     /// Asks the node now and then how far the chain is final. Between blocks: it matters to nobody's deadline.

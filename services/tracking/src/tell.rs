@@ -1,6 +1,6 @@
 //! From what was found to what is said: entries of the log, and items that are shown.
 
-use haetae_core::{Account, Arrival, Asset, LegId, Moment, Reason, RequestId, Target, TransferId, WatchId};
+use haetae_core::{Account, Arrival, Asset, Crossing, LegId, Moment, Reason, RequestId, Target, TransferId, WatchId};
 use haetae_ledger::{Expected, NewEntry};
 use haetae_seal::dsse::SigningKey;
 use haetae_wire::convert::timestamp;
@@ -11,6 +11,7 @@ use prost::Message as _;
 
 use crate::db::watch::WatchRow;
 use crate::knowledge::Holder;
+use crate::labels::Found;
 use crate::question::{Answer, Asker, Conclusion, Question};
 use crate::said::{ArrivalState, Change, Finality, SaidArrival, SaidEnd, SaidHop, TrailEnd};
 use crate::terms::Terms;
@@ -55,8 +56,9 @@ pub(crate) fn watch_subject(watch: WatchId) -> String {
     format!("watch/{watch}")
 }
 
-/// A change to what was said about a transfer. What arrived and is settled is signed.
-pub(crate) fn change(terms: &Terms, change: &Change, arrive: &SigningKey, now: Moment) -> Told {
+/// A change to what was said about a transfer. What arrived and is settled is signed; what ends because of a label names
+/// that.
+pub(crate) fn change(terms: &Terms, change: &Change, label: Option<&Found>, arrive: &SigningKey, now: Moment) -> Told {
     let watch = terms.watch;
     match change {
         Change::Hop { sighting, hop } => {
@@ -68,7 +70,10 @@ pub(crate) fn change(terms: &Terms, change: &Change, arrive: &SigningKey, now: M
         }
         Change::Arrival { sighting, arrival } => arrived(terms, sighting, arrival, arrive, now),
         Change::Ended { sighting, account, end } => {
-            let ended = ended_message(terms, &sighting.asset, Some(&sighting.transfer), account, end);
+            let ended = wire::TrailEnded {
+                label: label.map(Found::shown),
+                ..ended_message(terms, &sighting.asset, Some(&sighting.transfer), account, end)
+            };
             of_watch(watch, "trail-ended", ended.encode_to_vec(), Some(Item::Ended(ended)), now)
         }
         Change::NotEnded { sighting, account, end } => {
@@ -316,8 +321,23 @@ fn ended_message(
     account: &Account,
     end: &SaidEnd,
 ) -> wire::TrailEnded {
+    wire::TrailEnded {
+        watch_id: terms.watch.to_string(),
+        account: account.to_string(),
+        asset: asset.to_string(),
+        reason: end_reason(end.reason).into(),
+        traced_amount: end.traced.to_string(),
+        transfer: transfer.map(exchange::Transfer::from),
+        taint_rule: exchange::TaintRule::from(terms.rule).into(),
+        retracted: false,
+        label: None,
+    }
+}
+
+/// Why a trail ends, as it is told.
+pub(crate) fn end_reason(end: TrailEnd) -> wire::TrailEndReason {
     use wire::TrailEndReason as Reason;
-    let reason = match end.reason {
+    match end {
         TrailEnd::Held => Reason::Held,
         TrailEnd::Dust => Reason::Dust,
         TrailEnd::Other(EndReason::Contract) => Reason::Contract,
@@ -327,18 +347,11 @@ fn ended_message(
         TrailEnd::Other(EndReason::QuestionLimit) => Reason::QuestionLimit,
         TrailEnd::Other(EndReason::BalanceUnknown) => Reason::BalanceUnknown,
         TrailEnd::Other(EndReason::NoAddress) => Reason::NoAddress,
+        TrailEnd::Other(EndReason::Crossing(Crossing::Mixer)) => Reason::Mixer,
+        TrailEnd::Other(EndReason::Crossing(Crossing::Bridge)) => Reason::Bridge,
+        TrailEnd::Other(EndReason::Crossing(Crossing::PrivacyPool)) => Reason::PrivacyPool,
         TrailEnd::Fee => Reason::Fee,
         TrailEnd::LeftBefore => Reason::LeftBefore,
-    };
-    wire::TrailEnded {
-        watch_id: terms.watch.to_string(),
-        account: account.to_string(),
-        asset: asset.to_string(),
-        reason: reason.into(),
-        traced_amount: end.traced.to_string(),
-        transfer: transfer.map(exchange::Transfer::from),
-        taint_rule: exchange::TaintRule::from(terms.rule).into(),
-        retracted: false,
     }
 }
 

@@ -10,7 +10,7 @@ mod pool;
 use std::collections::BTreeMap;
 
 use bitcoin::OutPoint;
-use haetae_core::{Account, Amount, Asset, Moment, TransferId, TransferIndex};
+use haetae_core::{Account, Amount, Asset, Crossing, Moment, TransferId, TransferIndex};
 
 use self::pool::Coin;
 #[cfg(test)]
@@ -92,7 +92,7 @@ pub(crate) enum Reached {
 }
 
 /// Why a trail ends other than at an exchange, or at a transfer that is dust.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EndReason {
     Contract,
     ServiceLike,
@@ -103,6 +103,8 @@ pub(crate) enum EndReason {
     BalanceUnknown,
     /// It was paid to a script that has no address.
     NoAddress,
+    /// A label says that money goes in there and comes out elsewhere.
+    Crossing(Crossing),
 }
 
 /// One step of the fold.
@@ -123,6 +125,8 @@ pub(crate) struct Trail {
     coins: BTreeMap<OutPoint, Coin>,
     /// What ended on the way: as dust, as fees, or at payers that showed to be services; and what was not at the root.
     lost: BTreeMap<Asset, Amount>,
+    /// Of that, what had ended at accounts and left them later; nobody followed it.
+    left: BTreeMap<(Account, Asset, EndReason), Amount>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +135,12 @@ struct Node {
     reached: Reached,
     /// An open question lies before some of what it holds.
     provisional: bool,
+}
+
+impl Node {
+    fn lying<'a>(&self, account: &'a Account, asset: &'a Asset, reached: Reached, traced: Amount) -> Lying<'a> {
+        Lying { account, asset, traced, reached, depth: self.depth, provisional: self.provisional }
+    }
 }
 
 /// Where the stolen amount of one asset is. The parts add up to it under every rule but poison. Poison multiplies: there
@@ -150,7 +160,8 @@ impl Trail {
         let account = &terms.root.account;
         let root = Node { depth: 0, reached: Reached::Followed, provisional: false };
         let nodes = BTreeMap::from([(account.clone(), root)]);
-        let mut trail = Self { nodes, purses: BTreeMap::new(), coins: BTreeMap::new(), lost: BTreeMap::new() };
+        let (purses, coins) = (BTreeMap::new(), BTreeMap::new());
+        let mut trail = Self { nodes, purses, coins, lost: BTreeMap::new(), left: BTreeMap::new() };
         for (asset, stolen) in &terms.stolen {
             let balance = knowledge.opening(account, asset).and_then(|opening| opening.balance);
             let here = balance.map_or(*stolen, |balance| balance.min(*stolen));
@@ -197,6 +208,9 @@ impl Trail {
         let carries = !traced.is_zero() && self.follows(from);
         let root = *to == terms.root.account;
         if sighting.is_fee() || !carries {
+            if !carries {
+                self.leave(from, asset, traced);
+            }
             self.settle(terms, knowledge, sighting, payment);
             let outcome = if carries { Outcome::Fee { traced } } else { Outcome::Untraced };
             return Ok(Step { outcome, ask: false });
@@ -287,23 +301,54 @@ impl Trail {
                 (asset.clone(), Totals { stolen: *stolen, ended, ..Totals::default() })
             })
             .collect();
-        let in_coins = self.in_coins();
-        for (account, node) in &self.nodes {
-            let in_purses =
-                self.purses.get(account).into_iter().flatten().map(|(asset, purse)| (asset, purse.traced()));
-            let coins = Asset::coin(account.chain().clone()).zip(in_coins.get(account));
-            for (asset, traced) in in_purses.chain(coins.as_ref().map(|(asset, traced)| (asset, **traced))) {
-                let Some(totals) = totals.get_mut(asset) else { continue };
-                let unknown = knowledge.opening(account, asset).is_some_and(|opening| opening.balance.is_none());
-                let part = match node.reached {
-                    Reached::Held(_) => &mut totals.arrived,
-                    Reached::Followed if !unknown => &mut totals.in_flight,
-                    Reached::Followed | Reached::Ended(_) => &mut totals.ended,
-                };
-                *part = part.saturating_add(traced);
-            }
+        for lying in self.at_accounts(terms, knowledge) {
+            let Some(totals) = totals.get_mut(lying.asset) else { continue };
+            let part = match lying.reached {
+                Reached::Held(_) => &mut totals.arrived,
+                Reached::Followed => &mut totals.in_flight,
+                Reached::Ended(_) => &mut totals.ended,
+            };
+            *part = part.saturating_add(lying.traced);
         }
         totals
+    }
+
+    /// Where traced money lies now or ended, and why it is not followed on from there.
+    pub(crate) fn lying<'a>(&'a self, terms: &'a Terms, knowledge: &'a Knowledge) -> Vec<Lying<'a>> {
+        let mut lying: Vec<Lying<'_>> = self.at_accounts(terms, knowledge).collect();
+        // It ended there, wherever it is now.
+        for ((account, asset, reason), left) in &self.left {
+            let (Some(node), reached) = (self.nodes.get(account), Reached::Ended(*reason)) else { continue };
+            let same = |one: &&mut Lying<'_>| one.account == account && one.asset == asset && one.reached == reached;
+            match lying.iter_mut().find(same) {
+                Some(one) => one.traced = one.traced.saturating_add(*left),
+                None => lying.push(node.lying(account, asset, reached, *left)),
+            }
+        }
+        lying
+    }
+
+    /// What of it is still there.
+    fn at_accounts<'a>(&'a self, terms: &'a Terms, knowledge: &'a Knowledge) -> impl Iterator<Item = Lying<'a>> {
+        let in_coins = self.in_coins();
+        let coin = terms.stolen.keys().find(|asset| asset.contract().is_none());
+        self.nodes.iter().flat_map(move |(account, node)| {
+            let purses = self.purses.get(account).into_iter().flatten().map(|(asset, purse)| (asset, purse.traced()));
+            let coins = coin.zip(in_coins.get(account).copied());
+            purses.chain(coins).filter(|(_, traced)| !traced.is_zero()).map(move |(asset, traced)| {
+                let unknown = knowledge.opening(account, asset).is_some_and(|opening| opening.balance.is_none());
+                let reached = match &node.reached {
+                    Reached::Followed if unknown => Reached::Ended(EndReason::BalanceUnknown),
+                    reached => reached.clone(),
+                };
+                node.lying(account, asset, reached, traced)
+            })
+        })
+    }
+
+    /// Transfers from the root to an account, by the shortest way.
+    pub(crate) fn depth(&self, account: &Account) -> Option<u32> {
+        self.nodes.get(account).map(|node| node.depth)
     }
 
     fn purse(&self, account: &Account, asset: &Asset) -> Option<&Purse> {
@@ -329,10 +374,30 @@ impl Trail {
         }
     }
 
+    /// Notes that money leaves an account at which it had ended.
+    fn leave(&mut self, account: &Account, asset: &Asset, traced: Amount) {
+        let Some(Reached::Ended(reason)) = self.nodes.get(account).map(|node| &node.reached) else { return };
+        if !traced.is_zero() {
+            let left = self.left.entry((account.clone(), asset.clone(), *reason)).or_default();
+            *left = left.saturating_add(traced);
+        }
+    }
+
     fn lose(&mut self, asset: &Asset, traced: Amount) {
         let lost = self.lost.entry(asset.clone()).or_default();
         *lost = lost.saturating_add(traced);
     }
+}
+
+/// Traced money at an account that it came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lying<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) asset: &'a Asset,
+    pub(crate) traced: Amount,
+    pub(crate) reached: Reached,
+    pub(crate) depth: u32,
+    pub(crate) provisional: bool,
 }
 
 /// What leaves an account.
@@ -344,13 +409,14 @@ struct Payment {
 }
 
 /// What an account is to money that comes to it. Who holds it comes before everything else: contracts and busy accounts
-/// are asked about too, since exchanges take deposits at contracts.
+/// are asked about too, since exchanges take deposits at contracts. A label says more than that there is code.
 fn reached(terms: &Terms, knowledge: &mut Knowledge, account: &Account, depth: u32) -> Reached {
     let Some(known) = knowledge.get(account) else {
         return Reached::Ended(EndReason::QuestionLimit);
     };
     match &known.standing {
         Standing::Held(holder) => Reached::Held(holder.clone()),
+        _ if let Some(label) = known.facts.label => Reached::Ended(EndReason::Crossing(label.crossing)),
         Standing::NotAsked => Reached::Ended(EndReason::QuestionLimit),
         Standing::Open | Standing::NotHeld => {
             if known.facts.contract {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use haetae_core::{AuthorisationId, ChainId, LegId, Moment, Target, TransferId, WatchId, micros};
+use haetae_core::{Account, AuthorisationId, ChainId, LegId, Moment, Target, TransferId, WatchId, micros};
 use haetae_ledger::{AppendError, Log};
 use haetae_seal::dsse::SigningKey;
 use haetae_wire::keys::Keyring;
@@ -15,9 +15,10 @@ use crate::db;
 use crate::db::watch::Line;
 use crate::metrics::METRICS;
 use crate::question::{Answer, Asker, Pace, Question};
-use crate::said::{ArrivalState, Change, Finality};
+use crate::said::{ArrivalState, Change, Finality, TrailEnd};
 use crate::tell::{self, Told};
 use crate::terms::Terms;
+use crate::trail::EndReason;
 use crate::watched::{Ask, News};
 
 /// The keys it signs with, and the log it writes.
@@ -87,9 +88,12 @@ impl Voice {
             if !again.is_empty() {
                 db::question::wake(conn, terms.watch, &again, now).await?;
             }
+            let labelled: Vec<_> = news.changes.iter().filter_map(crossed).collect();
+            let labels = db::label::of_known(conn, terms.watch, &labelled).await?;
             for change in &news.changes {
                 count(change);
-                told.push(tell::change(terms, change, &self.arrive, now));
+                let label = crossed(change).and_then(|account| labels.get(account));
+                told.push(tell::change(terms, change, label, &self.arrive, now));
             }
             for ask in &news.asks {
                 for line in asking.lines(terms.watch) {
@@ -230,6 +234,16 @@ impl Authority {
 fn reached_again(change: &Change) -> Option<String> {
     match change {
         Change::Reached { account, reached: true } => Some(account.to_string()),
+        _ => None,
+    }
+}
+
+/// The account at which a trail ends because of a label.
+fn crossed(change: &Change) -> Option<&Account> {
+    match change {
+        Change::Ended { account, end, .. } if matches!(end.reason, TrailEnd::Other(EndReason::Crossing(_))) => {
+            Some(account)
+        }
         _ => None,
     }
 }

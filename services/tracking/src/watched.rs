@@ -9,12 +9,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{OutPoint, Txid};
-use haetae_core::{Account, Asset, TransferId};
+use haetae_core::{Account, Amount, Asset, TransferId};
 
 use crate::knowledge::{AccountFacts, Knowledge, Known, Look, Missing, Opening, Standing};
 use crate::said::{self, Change, Said, SaidEnd, TrailEnd};
 use crate::terms::Terms;
-use crate::trail::{EndReason, Outcome, Part, Place, Pool, Sighting, Totals, Trail};
+use crate::trail::{EndReason, Lying, Outcome, Part, Place, Pool, Sighting, Totals, Trail};
 
 /// A transfer that carried traced money at some time, or where the rule needs it, came to an account under watch or left
 /// it.
@@ -167,6 +167,32 @@ impl Watched {
 
     pub(crate) fn totals(&self) -> BTreeMap<Asset, Totals> {
         self.trail.totals(&self.terms, &self.knowledge)
+    }
+
+    /// Where traced money lies or ended.
+    pub(crate) fn lying(&self) -> Vec<Lying<'_>> {
+        self.trail.lying(&self.terms, &self.knowledge)
+    }
+
+    /// What the transfers that are in the chain turned out to be.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (&Sighting, &Outcome)> {
+        let live = self.movements.iter().filter(|(_, movement)| movement.live);
+        live.filter_map(|(transfer, movement)| Some((&movement.sighting, self.outcomes.get(transfer)?)))
+    }
+
+    /// Transfers from the root to an account, by the shortest way.
+    pub(crate) fn depth(&self, account: &Account) -> Option<u32> {
+        self.trail.depth(account)
+    }
+
+    /// What was not at the root any more when the watch began.
+    pub(crate) fn left_before(&self) -> impl Iterator<Item = (&Account, &Asset, Amount)> {
+        let root = &self.terms.root.account;
+        self.terms.stolen.iter().filter_map(move |(asset, stolen)| {
+            let balance = self.knowledge.opening(root, asset)?.balance?;
+            let gone = stolen.saturating_sub(balance);
+            (!gone.is_zero()).then_some((root, asset, gone))
+        })
     }
 
     /// Accounts at which everything that comes and leaves counts.

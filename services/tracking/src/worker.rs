@@ -16,6 +16,7 @@ use haetae_wire::keys::Keyring;
 use haetae_wire::operations::v1::status_service_server::StatusServiceServer;
 use haetae_wire::registry::Registry;
 use haetae_wire::tracking::v1::{
+    label_service_server::{LabelService, LabelServiceServer},
     tracking_log_service_server::TrackingLogServiceServer,
     tracking_service_server::{TrackingService, TrackingServiceServer},
 };
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
 use crate::api::{Api, own};
-use crate::config::{ChainConfig, Config};
+use crate::config::{ChainConfig, Config, LabelsConfig};
 use crate::db::MIGRATOR;
 use crate::history::History;
 use crate::intake::Intake;
@@ -58,6 +59,7 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
         .server()
         .add(StatusServiceServer::new(status))
         .add(TrackingServiceServer::new(tracking.api()))
+        .add(LabelServiceServer::new(tracking.api()))
         .add(TrackingLogServiceServer::new(logs::TrackingLog(assembly.log.clone())));
     assembly.spawn(|cancel| tracking.run(cancel));
     assembly.serve(server).await
@@ -68,6 +70,7 @@ pub async fn run(boot: Boot<Config>) -> anyhow::Result<()> {
 pub struct Tracking {
     voice: Arc<Voice>,
     chains: Vec<(ChainId, ChainConfig)>,
+    labels: LabelsConfig,
 }
 
 impl Tracking {
@@ -86,7 +89,7 @@ impl Tracking {
         };
         let chains =
             config.chains.into_iter().map(|chain| Ok((chain.id.parse()?, chain))).collect::<anyhow::Result<_>>()?;
-        Ok(Self { voice: Arc::new(voice), chains })
+        Ok(Self { voice: Arc::new(voice), chains, labels: config.labels })
     }
 
     /// What is done about intake's log.
@@ -108,7 +111,7 @@ impl Tracking {
     }
 
     /// Answers to questions.
-    pub fn api(&self) -> impl TrackingService + Clone + use<> {
+    pub fn api(&self) -> impl TrackingService + LabelService + Clone + use<> {
         Api { voice: Arc::clone(&self.voice) }
     }
 
@@ -120,9 +123,10 @@ impl Tracking {
         let mut tasks = JoinSet::new();
         for (chain, config) in self.chains {
             let source = source::open(&chain, &config)?;
-            let history = History::new(chain.clone(), config.clone(), source.clone(), Arc::clone(&self.voice));
+            let labels = self.labels;
+            let history = History::new(chain.clone(), config.clone(), labels, source.clone(), Arc::clone(&self.voice));
             tasks.spawn(history.run(cancel.clone()));
-            let reader = Reader::new(chain, config, source, Arc::clone(&self.voice));
+            let reader = Reader::new(chain, config, labels, source, Arc::clone(&self.voice));
             tasks.spawn(reader.run(cancel.clone()));
         }
         tasks.spawn(timers::run(self.voice, cancel));

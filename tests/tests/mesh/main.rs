@@ -7,6 +7,7 @@ mod bytecode;
 mod case;
 mod contracts;
 mod doors;
+mod labels;
 mod metrics;
 mod migrated;
 mod operations;

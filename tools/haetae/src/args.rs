@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use haetae_core::{ChainId, RequestKind};
 use uuid::Uuid;
 
+use crate::commands::ends::parse_reason;
+
 const AFTER: &str = "\
 Exit codes:
   0  done
@@ -78,6 +80,9 @@ pub(crate) enum Command {
     /// Check an order that came on paper or in a file.
     #[command(subcommand)]
     Order(OrderCommand),
+    /// Labels: what others say about addresses.
+    #[command(subcommand)]
+    Labels(LabelsCommand),
     /// The exchanges in the mesh.
     #[command(subcommand)]
     Exchange(ExchangeCommand),
@@ -205,6 +210,50 @@ pub(crate) enum WatchCommand {
         /// Only so many findings, the newest first: where the money is now.
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_000))]
         newest: Option<u16>,
+    },
+    /// Every place where the money lies or ended, why, and since when.
+    Ends {
+        /// The watch.
+        id: Uuid,
+        /// Only where it is for this reason, such as parked, held or mixer; may be given several times.
+        #[arg(long = "reason", value_name = "NAME", value_parser = parse_reason)]
+        reasons: Vec<i32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabelsCommand {
+    /// Import TagPacks. One that broke off goes on; one that is here already changes nothing; a newer version takes the
+    /// place of the older one. For label curators and operators.
+    Import {
+        /// YAML files, as GraphSense publishes them.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// What tells newer versions of this pack from other packs; its URI, or its title and creator, unless given.
+        #[arg(long, value_name = "NAME")]
+        series: Option<String>,
+    },
+    /// Read TagPacks and say what is wrong with them, without any network.
+    Check {
+        /// YAML files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// All that is said of an address, and where that is from.
+    Show {
+        /// In CAIP-10 form (eip155:1:0x…), or as the chain writes it, then on every chain.
+        address: String,
+    },
+    /// The packs, and whether they count.
+    List,
+    /// Write packs as TagPacks again.
+    Export {
+        /// A pack, by its id or the first digits of it; may be given several times. All that count unless given.
+        #[arg(long = "pack", value_name = "ID")]
+        packs: Vec<String>,
+        /// The file; or where several packs are written, the folder.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
 }
 

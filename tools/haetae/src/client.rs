@@ -1,5 +1,6 @@
 //! The line to intake: with the system's certificate, the person's token and the purpose of reading.
 
+mod labels;
 mod operations;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
 };
 
+pub(crate) use self::labels::{Labels, fitting};
 pub(crate) use self::operations::Operations;
 use crate::{failure::Failure, profile::Profile};
 
@@ -56,10 +58,7 @@ impl Intake {
 
     /// Why things are read. Ask before changing anything whose outcome is to be read.
     pub(crate) fn purpose(&self) -> Result<String, Failure> {
-        self.purpose.clone().ok_or_else(|| {
-            Failure::usage("why is this read? Every read is recorded with its purpose")
-                .hint("Give --purpose \"…\", or set purpose in the profile.")
-        })
+        self.purpose.clone().ok_or_else(Failure::no_purpose)
     }
 
     pub(crate) async fn submit(
@@ -172,6 +171,29 @@ impl Intake {
             all.extend(page.items);
             page_token = page.next_page_token;
             if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Every place where the money of a watch is, for one of these reasons; for any where none is named.
+    pub(crate) async fn ends(&mut self, watch_id: &str, reasons: &[i32]) -> Result<v1::ListTrailEndsResponse, Failure> {
+        let purpose = self.purpose()?;
+        let mut all = v1::ListTrailEndsResponse::default();
+        loop {
+            let asked = v1::ListTrailEndsRequest {
+                watch_id: watch_id.to_owned(),
+                reasons: reasons.to_vec(),
+                page_size: TRAIL_PAGE,
+                page_token: std::mem::take(&mut all.next_page_token),
+                purpose: purpose.clone(),
+            };
+            let page = self.client.list_trail_ends(asked).await?.into_inner();
+            all.places.extend(page.places);
+            // The money moves while it is read: the last word about it counts.
+            all.totals = page.totals;
+            all.next_page_token = page.next_page_token;
+            if all.next_page_token.is_empty() {
                 return Ok(all);
             }
         }

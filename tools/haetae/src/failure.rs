@@ -51,6 +51,12 @@ impl Failure {
         Self::new(Kind::Usage(what.into()))
     }
 
+    /// A read without a purpose.
+    pub(crate) fn no_purpose() -> Self {
+        Self::usage("why is this read? Every read is recorded with its purpose")
+            .hint("Give --purpose \"…\", or set purpose in the profile.")
+    }
+
     /// A file's content has these faults; nothing was sent.
     pub(crate) fn faults(what: impl Into<String>, faults: Vec<Violation>) -> Self {
         Self::new(Kind::Faults(what.into(), faults))

@@ -30,6 +30,9 @@ contracts! {
         intake::ListRequestsResponse = "ListRequestsResponse",
         intake::ListExchangesResponse = "ListExchangesResponse",
         intake::ListTrailResponse = "ListTrailResponse",
+        intake::ListTrailEndsResponse = "ListTrailEndsResponse",
+        intake::GetLabelsResponse = "GetLabelsResponse",
+        intake::ListLabelPacksResponse = "ListLabelPacksResponse",
         intake::ListLegsResponse = "ListLegsResponse",
         intake::GetSignedOrderResponse = "GetSignedOrderResponse",
         intake::FollowUpdatesResponse = "FollowUpdatesResponse";
@@ -113,6 +116,9 @@ mod tests {
         described::<intake::ListRequestsResponse>();
         described::<intake::ListExchangesResponse>();
         described::<intake::ListTrailResponse>();
+        described::<intake::ListTrailEndsResponse>();
+        described::<intake::GetLabelsResponse>();
+        described::<intake::ListLabelPacksResponse>();
         described::<intake::ListLegsResponse>();
         described::<intake::GetSignedOrderResponse>();
         described::<intake::FollowUpdatesResponse>();

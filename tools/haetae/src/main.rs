@@ -12,6 +12,7 @@ mod profile;
 mod show;
 mod statement;
 mod table;
+mod tagpack;
 mod trail;
 mod verify;
 

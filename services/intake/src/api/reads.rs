@@ -202,6 +202,30 @@ impl Api {
         Ok(Response::new(v1::ListTrailResponse { items: answer.items, next_page_token: answer.next_page_token }))
     }
 
+    pub(super) async fn read_trail_ends(
+        &self,
+        request: Request<v1::ListTrailEndsRequest>,
+    ) -> Result<Response<v1::ListTrailEndsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let watch: WatchId = one("watch_id", &message.watch_id, &message.purpose)?;
+        self.visible_watch(&caller, watch).await?;
+        let reading = Reading { method: "ListTrailEnds", resource: watch.to_string(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        let question = tracking::ListTrailEndsRequest {
+            watch_id: watch.to_string(),
+            reasons: message.reasons,
+            page_size: message.page_size,
+            page_token: message.page_token,
+        };
+        let answer = known(self.tracking.clone().list_trail_ends(question).await)?.unwrap_or_default();
+        Ok(Response::new(v1::ListTrailEndsResponse {
+            places: answer.places,
+            totals: answer.totals,
+            next_page_token: answer.next_page_token,
+        }))
+    }
+
     pub(super) async fn read_legs(
         &self,
         request: Request<v1::ListLegsRequest>,

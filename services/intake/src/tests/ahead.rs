@@ -45,6 +45,13 @@ impl tracking_service_server::TrackingService for Unread {
         unknown()
     }
 
+    async fn list_trail_ends(
+        &self,
+        _: Request<tracking::ListTrailEndsRequest>,
+    ) -> Result<Response<tracking::ListTrailEndsResponse>, Status> {
+        unknown()
+    }
+
     async fn get_confirmation(
         &self,
         _: Request<tracking::GetConfirmationRequest>,

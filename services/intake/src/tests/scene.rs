@@ -103,7 +103,7 @@ impl Scene {
     }
 
     pub(super) async fn among(tracking: Peer, freeze: Peer) -> Self {
-        let own = TestDb::prepared(b"intake 2", async |pool| {
+        let own = TestDb::prepared(b"intake 2 labels", async |pool| {
             haetae_ledger::migrate(&pool).await?;
             Ok(db::MIGRATOR.run(&pool).await?)
         });

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use haetae_core::WalletRole;
+use haetae_core::{Crossing, WalletRole};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -80,6 +80,12 @@ texts!(write_end, read_end, TrailEnd, "end_reason", {
     TrailEnd::Other(EndReason::QuestionLimit) => "question-limit" => TrailEnd::Other(EndReason::QuestionLimit),
     TrailEnd::Other(EndReason::BalanceUnknown) => "balance-unknown" => TrailEnd::Other(EndReason::BalanceUnknown),
     TrailEnd::Other(EndReason::NoAddress) => "no-address" => TrailEnd::Other(EndReason::NoAddress),
+    TrailEnd::Other(EndReason::Crossing(Crossing::Mixer)) => "mixer"
+        => TrailEnd::Other(EndReason::Crossing(Crossing::Mixer)),
+    TrailEnd::Other(EndReason::Crossing(Crossing::Bridge)) => "bridge"
+        => TrailEnd::Other(EndReason::Crossing(Crossing::Bridge)),
+    TrailEnd::Other(EndReason::Crossing(Crossing::PrivacyPool)) => "privacy-pool"
+        => TrailEnd::Other(EndReason::Crossing(Crossing::PrivacyPool)),
 });
 
 /// Who brought traced money and how much; null where it was one account.

@@ -12,6 +12,7 @@ use super::code::{
 };
 use super::pool;
 use crate::knowledge::{AccountFacts, Holder, Known, Opening};
+use crate::labels::{Labelled, PackId};
 use crate::page::Order;
 use crate::said::{Finality, Said, SaidArrival, SaidEnd, SaidHop};
 use crate::trail::{Place, Sighting};
@@ -30,6 +31,9 @@ struct KnownRow {
     standing: String,
     held_by: Option<String>,
     wallet_role: Option<String>,
+    crossing: Option<String>,
+    label_pack: Option<PackId>,
+    label_number: Option<i64>,
 }
 
 /// What these watches know of accounts.
@@ -38,7 +42,8 @@ pub(super) async fn known(
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, BTreeMap<Account, Known>>, sqlx::Error> {
     let rows: Vec<KnownRow> = sqlx::query_as(
-        "select watch_id, account, contract, degree, admitted, standing, held_by, wallet_role
+        "select watch_id, account, contract, degree, admitted, standing, held_by, wallet_role,
+                crossing, label_pack, label_number
          from known_account where watch_id = any($1)",
     )
     .bind(ids)
@@ -47,9 +52,16 @@ pub(super) async fn known(
     let mut known: HashMap<Uuid, BTreeMap<Account, Known>> = HashMap::new();
     for row in rows {
         let role = row.wallet_role.as_deref().map(read_role).transpose()?;
+        let label = match (row.crossing, row.label_pack, row.label_number) {
+            (Some(crossing), Some(pack), Some(number)) => {
+                let number = unsigned("label_number", number)?;
+                Some(Labelled { crossing: read("crossing", &crossing)?, pack, number })
+            }
+            _ => None,
+        };
         let holder = row.held_by.map(|name| Ok::<_, sqlx::Error>(Holder { exchange: read("held_by", &name)?, role }));
         let account = Known {
-            facts: AccountFacts { contract: row.contract, degree: unsigned("degree", row.degree)? },
+            facts: AccountFacts { contract: row.contract, degree: unsigned("degree", row.degree)?, label },
             standing: read_standing(&row.standing, holder.transpose()?)?,
             admitted: row.admitted,
         };
@@ -198,10 +210,13 @@ async fn save_known(conn: &mut PgConnection, id: WatchId, known: &[(Account, Kno
         return Ok(());
     }
     let standings: Vec<_> = known.iter().map(|(_, known)| write_standing(&known.standing)).collect();
+    let labels: Vec<Option<Labelled>> = known.iter().map(|(_, known)| known.facts.label).collect();
     sqlx::query(
         "insert into known_account
-            (watch_id, account, contract, degree, admitted, standing, held_by, wallet_role)
-         select $1, * from unnest($2::text[], $3::boolean[], $4::bigint[], $5::boolean[], $6::text[], $7::text[], $8::text[])
+            (watch_id, account, contract, degree, admitted, standing, held_by, wallet_role,
+             crossing, label_pack, label_number)
+         select $1, * from unnest($2::text[], $3::boolean[], $4::bigint[], $5::boolean[], $6::text[], $7::text[], $8::text[],
+                                  $9::text[], $10::bytea[], $11::bigint[])
          on conflict (watch_id, account) do update
          set admitted = excluded.admitted, standing = excluded.standing,
              held_by = excluded.held_by, wallet_role = excluded.wallet_role",
@@ -214,6 +229,9 @@ async fn save_known(conn: &mut PgConnection, id: WatchId, known: &[(Account, Kno
     .bind(standings.iter().map(|(text, _)| *text).collect::<Vec<_>>())
     .bind(standings.iter().map(|(_, holder)| holder.map(|h| h.exchange.as_str())).collect::<Vec<_>>())
     .bind(standings.iter().map(|(_, holder)| holder.and_then(|h| h.role).map(write_role)).collect::<Vec<_>>())
+    .bind(labels.iter().map(|label| label.map(|label| label.crossing.name())).collect::<Vec<_>>())
+    .bind(labels.iter().map(|label| label.map(|label| label.pack.to_vec())).collect::<Vec<_>>())
+    .bind(labels.iter().map(|label| label.map(|label| signed(label.number))).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())

@@ -152,7 +152,8 @@ impl ChainSource for Tron {
         let about = accounts.iter().map(|account| ("eth_getCode", json!([account, "latest"]))).collect();
         let codes: Vec<Bytes> = self.evm.nodes.ask_all(about).await?;
         let known = accounts.iter().zip(&codes);
-        let known = known.map(|(account, code)| AccountFacts { contract: is_contract(*account, code), degree: 0 });
+        let known = known
+            .map(|(account, code)| AccountFacts { contract: is_contract(*account, code), ..AccountFacts::default() });
         Ok(known.collect())
     }
 

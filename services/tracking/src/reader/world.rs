@@ -29,7 +29,7 @@ use uuid::Uuid;
 use super::{Reader, db};
 use crate::answers::Answers;
 use crate::authority::{authorisation, case, registry};
-use crate::config::{ChainConfig, QuestionsConfig};
+use crate::config::{ChainConfig, LabelsConfig, QuestionsConfig};
 use crate::intake::Intake;
 use crate::scene;
 use crate::scripted::Scripted;
@@ -134,7 +134,13 @@ impl World {
         let db = database().await;
         let seconds = Arc::new(AtomicI64::new(1_800_000_000));
         let voice = voice(&db, keys, &seconds).await;
-        let reader = Reader::new(scene::chain(), chain_config(12), Arc::<Scripted>::clone(node), Arc::clone(&voice));
+        let reader = Reader::new(
+            scene::chain(),
+            chain_config(12),
+            LabelsConfig::default(),
+            Arc::<Scripted>::clone(node),
+            Arc::clone(&voice),
+        );
         let mut world = Self { db, node: Arc::clone(node), voice, keys: Arc::clone(keys), seconds, reader, depth: 12 };
         world.read().await.unwrap();
         world
@@ -168,7 +174,7 @@ impl World {
         crate::MIGRATOR.run(&self.db.pool).await.unwrap();
         self.voice = voice(&self.db, &self.keys, &self.seconds).await;
         let (config, source) = (chain_config(self.depth), Arc::<Scripted>::clone(&self.node));
-        self.reader = Reader::new(scene::chain(), config, source, Arc::clone(&self.voice));
+        self.reader = Reader::new(scene::chain(), config, LabelsConfig::default(), source, Arc::clone(&self.voice));
     }
 
     /// Reads all that the node shows.

@@ -116,8 +116,10 @@ fn assets_that_were_not_stolen_are_not_followed() {
 #[test]
 fn contracts_and_busy_accounts_are_asked_about_but_not_followed() {
     let mut knowledge = Knowledge::default();
-    let facts =
-        |a: &Account| Some(AccountFacts { contract: *a == account(1), degree: if *a == account(2) { 51 } else { 0 } });
+    let facts = |a: &Account| {
+        let degree = if *a == account(2) { 51 } else { 0 };
+        Some(AccountFacts { contract: *a == account(1), degree, label: None })
+    };
     let transfers =
         [transfer(1, 1, 0, 1, 50), transfer(2, 1, 0, 2, 50), transfer(3, 2, 1, 3, 50), transfer(4, 2, 2, 3, 50)];
     let (outcomes, sums) = fold_with(&terms(100), &mut knowledge, &transfers, facts);

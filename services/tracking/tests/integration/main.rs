@@ -9,6 +9,7 @@ mod chain;
 mod failures;
 mod following;
 mod history;
+mod labels;
 mod mesh;
 mod nodes;
 mod odd;

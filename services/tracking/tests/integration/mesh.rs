@@ -12,7 +12,7 @@ use haetae_ledger::{Doorbell, Expected, Follower, Log, LogConfig, NewEntry, Seal
 use haetae_seal::checkpoint::LogKey;
 use haetae_seal::dsse::{Algorithm, SigningKey};
 use haetae_testkit::postgres::TestDb;
-use haetae_tracking::{ChainConfig, Config, KeysConfig, NodeConfig, QuestionsConfig, Tracking};
+use haetae_tracking::{ChainConfig, Config, KeysConfig, LabelsConfig, NodeConfig, QuestionsConfig, Tracking};
 use haetae_wire::connector::v1::ReceiptReceived;
 use haetae_wire::convert::{asset_amounts, timestamp};
 use haetae_wire::exchange::v1 as exchange;
@@ -20,6 +20,7 @@ use haetae_wire::intake::v1 as intake;
 use haetae_wire::keys::Keyring;
 use haetae_wire::registry::Registry;
 use haetae_wire::signed::{open_order_envelope, order_identity, sign_authorisation, sign_receipt};
+use haetae_wire::tracking::v1::{label_service_server::LabelService, tracking_service_server::TrackingService};
 use prost::Message;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -84,7 +85,7 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(crate) fn api(&self) -> impl haetae_wire::tracking::v1::tracking_service_server::TrackingService + use<> {
+    pub(crate) fn api(&self) -> impl TrackingService + LabelService + use<> {
         self.tracking.api()
     }
 }
@@ -181,6 +182,7 @@ impl Mesh {
                 poll_ms: 250,
             }],
             questions,
+            labels: LabelsConfig::default(),
         };
         let keyring = Keyring::from_registry(&registry);
         Self { chain, tracking, intake, connectors, authorise, exchange_keys, registry, keyring, config, _keys: folder }
@@ -332,6 +334,12 @@ impl Mesh {
         entries.push(entry("request-granted", &format!("request/{request}"), granted.encode_to_vec()));
         self.intake.append_all(entries).await;
         request
+    }
+
+    /// Intake says these things about a subject.
+    pub(crate) async fn intake_says(&self, subject: &str, facts: Vec<(&'static str, Vec<u8>)>) {
+        let entries = facts.into_iter().map(|(kind, payload)| entry(kind, subject, payload));
+        self.intake.append_all(entries.collect()).await;
     }
 
     /// Everything tracking said, in the order of its log.

@@ -3,8 +3,10 @@
 mod brake;
 mod confirm;
 mod drain;
+pub(crate) mod ends;
 mod exchange;
 mod freeze;
+mod labels;
 mod log;
 mod order;
 mod parked;
@@ -20,8 +22,8 @@ use haetae_wire::{
 use uuid::Uuid;
 
 use crate::{
-    args::{Cli, Command, Common, OrderCommand, ProfileCommand, RequestCommand},
-    client::{Intake, Operations},
+    args::{Cli, Command, Common, LabelsCommand, OrderCommand, ProfileCommand, RequestCommand},
+    client::{Intake, Labels, Operations},
     content,
     failure::Failure,
     out::Out,
@@ -42,6 +44,11 @@ impl Desk {
         Intake::open(&self.profile, common.person.as_deref(), common.purpose.clone(), common.timeout)
     }
 
+    fn labels(&self) -> Result<Labels, Failure> {
+        let common = &self.common;
+        Labels::open(&self.profile, common.person.as_deref(), common.purpose.clone(), common.timeout)
+    }
+
     fn operations(&self) -> Result<Operations, Failure> {
         let common = &self.common;
         Operations::open(&self.profile, common.person.as_deref(), common.purpose.clone(), common.timeout)
@@ -60,6 +67,9 @@ pub(crate) async fn run(cli: Cli, colour: bool) -> Result<(), Failure> {
         let registry = Registry::load(registry).map_err(|error| Failure::usage(error.to_string()))?;
         return order::verify(&Out::new(cli.common.json, Look { colour, ..Look::default() }), file, &registry);
     }
+    if let Command::Labels(LabelsCommand::Check { files }) = &cli.command {
+        return labels::check(&Out::new(cli.common.json, Look { colour, ..Look::default() }), files);
+    }
     let profile = Profile::load(cli.common.profile.as_deref())?;
     let out = Out::new(cli.common.json, Look { colour, assets: profile.asset.clone() });
     let desk = Desk { common: cli.common, profile, out };
@@ -74,6 +84,7 @@ pub(crate) async fn run(cli: Cli, colour: bool) -> Result<(), Failure> {
             let registry = desk.profile.registry()?.ok_or_else(order::no_registry)?;
             order::verify(&desk.out, &file, &registry)
         }
+        Command::Labels(command) => labels::run(&desk, command).await,
         Command::Exchange(command) => exchange::run(&desk, command).await,
         Command::Status(args) => status::run(&desk, args).await,
         Command::Parked(command) => parked::run(&desk, command).await,

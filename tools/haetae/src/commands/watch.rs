@@ -7,7 +7,7 @@ use haetae_wire::{
 };
 use serde_json::json;
 
-use super::Desk;
+use super::{Desk, ends};
 use crate::{
     args::WatchCommand,
     failure::{Failure, counted},
@@ -18,7 +18,10 @@ use crate::{
 };
 
 pub(super) async fn run(desk: &Desk, command: WatchCommand) -> Result<(), Failure> {
-    let WatchCommand::Show { id, newest } = command;
+    let (id, newest) = match command {
+        WatchCommand::Show { id, newest } => (id, newest),
+        WatchCommand::Ends { id, reasons } => return ends::run(desk, id, &reasons).await,
+    };
     let id = id.to_string();
     let mut intake = desk.intake()?;
     let watch = intake.watch(id.clone()).await?;

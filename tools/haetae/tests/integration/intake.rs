@@ -125,6 +125,10 @@ impl IntakeService for Intake {
         nothing()
     }
 
+    async fn list_trail_ends(&self, _: Asked<ListTrailEndsRequest>) -> Told<ListTrailEndsResponse> {
+        nothing()
+    }
+
     async fn list_legs(&self, _: Asked<ListLegsRequest>) -> Told<ListLegsResponse> {
         nothing()
     }

@@ -5,6 +5,7 @@
 mod audit;
 mod confirm;
 mod intake;
+mod labels;
 mod operations;
 mod orders;
 mod refusals;
