@@ -31,6 +31,10 @@ const HIDDEN: &[&str] = &[
     "tracking.v1.KnownLabel",
     "tracking.v1.KnownPack",
     "tracking.v1.Label",
+    "tracking.v1.TraceEdge",
+    "tracking.v1.TraceNode",
+    "tracking.v1.TraceQuery",
+    "tracking.v1.TraceWatch",
     "tracking.v1.TrailEnded",
     "tracking.v1.TrailPlace",
 ];

@@ -314,6 +314,10 @@ impl IntakeService for Api {
         self.read_trail_ends(request).await
     }
 
+    async fn trace(&self, request: Request<v1::TraceRequest>) -> Result<Response<v1::TraceResponse>, Status> {
+        self.read_trace(request).await
+    }
+
     async fn list_legs(&self, request: Request<v1::ListLegsRequest>) -> Result<Response<v1::ListLegsResponse>, Status> {
         self.read_legs(request).await
     }

@@ -189,6 +189,38 @@ pub(crate) async fn request_of_watch(tx: &mut PgConnection, watch: WatchId) -> R
     Ok(id.map(RequestId))
 }
 
+/// The watches of a case of the unit, the newest first and no more than some.
+pub(crate) async fn watches_of_case(pool: &PgPool, unit: &Unit, case: &str, most: i64) -> Result<Vec<WatchId>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select watch_id from request
+         where agency = $1 and unit = $2 and case_number = $3 and kind = 'watch' and watch_id is not null
+         order by submitted_at desc, id desc limit $4",
+    )
+    .bind(unit.agency.as_str())
+    .bind(unit.unit.as_str())
+    .bind(case)
+    .bind(most)
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(WatchId).collect())
+}
+
+/// The requests of a case of the unit under which something may be frozen.
+pub(crate) async fn freezing(pool: &PgPool, unit: &Unit, case: &str) -> Result<Vec<RequestId>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select id from request
+         where agency = $1 and unit = $2 and case_number = $3 and kind in ('watch', 'standing-freeze', 'freeze')
+           and state in ('approved', 'in-effect', 'closed')
+         order by submitted_at, id",
+    )
+    .bind(unit.agency.as_str())
+    .bind(unit.unit.as_str())
+    .bind(case)
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(RequestId).collect())
+}
+
 /// Where a list of requests goes on: after this one, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct After {

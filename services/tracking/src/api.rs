@@ -14,8 +14,8 @@ use haetae_wire::operations::v1::{ChainCapability, ChainState};
 use haetae_wire::read;
 use haetae_wire::tracking::v1::{
     ChainStatus, GetConfirmationRequest, GetConfirmationResponse, GetWatchRequest, GetWatchResponse, ListChainsRequest,
-    ListChainsResponse, ListTrailEndsRequest, ListTrailEndsResponse, ListTrailRequest, ListTrailResponse, TrailItem,
-    tracking_service_server::TrackingService,
+    ListChainsResponse, ListTrailEndsRequest, ListTrailEndsResponse, ListTrailRequest, ListTrailResponse, TraceRequest,
+    TraceResponse, TrailItem, tracking_service_server::TrackingService,
 };
 use prost::Message as _;
 use sqlx::PgPool;
@@ -27,12 +27,16 @@ use crate::page::{self, Order};
 use crate::question::conclude;
 use crate::source::Condition;
 use crate::tell;
+use crate::trace;
 use crate::voice::Voice;
 
 /// Items on a page where the caller does not say.
 const PAGE: u32 = 200;
 /// Items on a page at most.
 const LARGEST_PAGE: u32 = 1_000;
+
+/// Begins a transaction whose reads all see the same.
+const SNAPSHOT: &str = "begin transaction isolation level repeatable read, read only";
 
 /// Answers from what is stored.
 #[derive(Clone, Debug)]
@@ -80,6 +84,17 @@ impl TrackingService for Api {
         self.read_ends(request.into_inner()).await
     }
 
+    async fn trace(&self, request: Request<TraceRequest>) -> Result<Response<TraceResponse>, Status> {
+        let mut violations = Violations::new();
+        let asked = trace::question::read(&request.into_inner(), &mut violations);
+        let (watches, query) = violations.finish(asked).map_err(refuse_all)?;
+        let mut tx = self.snapshot().await?;
+        let now = self.voice.now();
+        let found = trace::find(&mut tx, &watches, &query, now).await.map_err(unavailable)?;
+        let trace = found.ok_or_else(|| refuse(Reason::NotFound))?;
+        Ok(Response::new(TraceResponse { trace: Some(trace) }))
+    }
+
     async fn get_confirmation(
         &self,
         request: Request<GetConfirmationRequest>,
@@ -124,9 +139,7 @@ impl TrackingService for Api {
 impl Api {
     /// One look at everything, so that the parts of a watch fit together.
     async fn snapshot(&self) -> Result<PgTransaction<'static>, Status> {
-        let begun =
-            self.voice.log.pool().begin_with("begin transaction isolation level repeatable read, read only").await;
-        begun.map_err(unavailable)
+        self.voice.log.pool().begin_with(SNAPSHOT).await.map_err(unavailable)
     }
 }
 

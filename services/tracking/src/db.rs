@@ -7,6 +7,7 @@ pub(crate) mod history;
 pub(crate) mod label;
 mod pool;
 pub(crate) mod question;
+pub(crate) mod trace;
 pub(crate) mod trail;
 pub(crate) mod watch;
 

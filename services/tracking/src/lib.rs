@@ -5,7 +5,7 @@
 //! that is said follows (`watched.rs`, `said.rs`, `tell.rs`). Where the money comes to an account, it asks the exchanges
 //! that people allowed to be asked (`question.rs`), and hears what they answer (`answers.rs`). Money at an account that
 //! an exchange holds has arrived: that is signed, and what freezes it. Where trails end otherwise, labels may say why
-//! (`labels.rs`); `ends.rs` lists where the money is.
+//! (`labels.rs`); `ends.rs` lists where the money is, `trace.rs` shows what was found as a graph.
 
 mod answers;
 mod api;
@@ -40,6 +40,7 @@ mod taint;
 mod tell;
 mod terms;
 mod timers;
+mod trace;
 mod trail;
 mod voice;
 mod watched;

@@ -132,12 +132,7 @@ fn arrived(terms: &Terms, sighting: &Sighting, said: &SaidArrival, key: &Signing
     let message = wire::Arrived {
         arrival: Some(exchange::Arrival::from(&arrival)),
         wallet_role: role_of(&said.holder).into(),
-        state: match said.state {
-            ArrivalState::Settled => wire::ArrivalState::Settled,
-            ArrivalState::HeldBack => wire::ArrivalState::HeldBack,
-            ArrivalState::Retracted => wire::ArrivalState::Retracted,
-        }
-        .into(),
+        state: arrival_state_of(said.state).into(),
     };
     let moved = || wire::ArrivalMoved { request_id: terms.request.to_string(), arrived: Some(message.clone()) };
     let (kind, payload) = match said.state {
@@ -355,7 +350,17 @@ pub(crate) fn end_reason(end: TrailEnd) -> wire::TrailEndReason {
     }
 }
 
-fn finality_of(finality: Finality) -> wire::Finality {
+/// Where an arrival stands, on the wire.
+pub(crate) fn arrival_state_of(state: ArrivalState) -> wire::ArrivalState {
+    match state {
+        ArrivalState::Settled => wire::ArrivalState::Settled,
+        ArrivalState::HeldBack => wire::ArrivalState::HeldBack,
+        ArrivalState::Retracted => wire::ArrivalState::Retracted,
+    }
+}
+
+/// How final a hop is, on the wire.
+pub(crate) fn finality_of(finality: Finality) -> wire::Finality {
     match finality {
         Finality::Seen => wire::Finality::Seen,
         Finality::Confirmed => wire::Finality::Confirmed,

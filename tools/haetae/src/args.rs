@@ -63,6 +63,8 @@ pub(crate) enum Command {
     /// Read what a watch found.
     #[command(subcommand)]
     Watch(WatchCommand),
+    /// Follow recorded money from a transfer, an address or the roots of watches on, as tables or as a picture.
+    Trace(Trace),
     /// Read what was frozen.
     #[command(subcommand)]
     Freeze(FreezeCommand),
@@ -255,6 +257,64 @@ pub(crate) enum LabelsCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// Start at this account, in CAIP-10 form or as the chain writes it. At the roots of the watches unless given.
+    #[arg(conflicts_with = "transfer")]
+    pub(crate) address: Option<String>,
+    /// The chain of an address that names none; the profile's unless given.
+    #[arg(long, value_name = "CAIP-2")]
+    pub(crate) chain: Option<ChainId>,
+    /// Start at this recorded transfer, or without its index at all of the transaction.
+    #[arg(long, value_name = "CHAIN/TX[/INDEX]")]
+    pub(crate) transfer: Option<String>,
+    /// Go through what this watch recorded.
+    #[arg(long, value_name = "UUID", conflicts_with = "case_number")]
+    pub(crate) watch: Option<Uuid>,
+    /// Go through what all watches of this case recorded; the profile's default case unless a watch is given.
+    #[arg(long = "case", value_name = "NUMBER")]
+    pub(crate) case_number: Option<String>,
+    /// To where the money came from, not to where it went.
+    #[arg(long, conflicts_with = "both")]
+    pub(crate) backward: bool,
+    /// Both ways.
+    #[arg(long)]
+    pub(crate) both: bool,
+    /// Only this asset, in CAIP-19 form or by its symbol in the profile; may be given several times.
+    #[arg(long = "asset", value_name = "ASSET")]
+    pub(crate) assets: Vec<String>,
+    /// Only what was seen since: a moment, or how long ago, such as 2h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only what was seen before: a moment, or how long ago.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Only movements of at least so much, in the smallest unit of the one --asset.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) min: Option<String>,
+    /// Payments too small to be followed, too.
+    #[arg(long)]
+    pub(crate) with_dust: bool,
+    /// What left the chain, or turned out not to be traced, too.
+    #[arg(long)]
+    pub(crate) with_retracted: bool,
+    /// Recorded movements of other money, too.
+    #[arg(long)]
+    pub(crate) with_untraced: bool,
+    /// At most this many accounts; 0 for the service's own default.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) max_nodes: u32,
+    /// At most this many transfers from the start; 0 for no such limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) max_depth: u32,
+    /// Do not ask what is frozen.
+    #[arg(long)]
+    pub(crate) without_freezes: bool,
+    /// Draw it into this file, by its ending: .svg, .html, .json or .graphml. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -199,6 +199,13 @@ impl Intake {
         }
     }
 
+    /// Where recorded money went. The purpose is put in here.
+    pub(crate) async fn trace(&mut self, asked: v1::TraceRequest) -> Result<v1::TraceResponse, Failure> {
+        let asked = v1::TraceRequest { purpose: self.purpose()?, ..asked };
+        let answer = self.client.trace(asked).await?.into_inner();
+        if answer.trace.is_some() { Ok(answer) } else { whole(None) }
+    }
+
     /// All legs of a request.
     pub(crate) async fn legs(&mut self, request_id: &str) -> Result<Vec<Leg>, Failure> {
         let purpose = self.purpose()?;

@@ -285,6 +285,11 @@ impl Writer<'_> {
     }
 }
 
+/// An asset by its CAIP-19 id, or by the symbol that the profile gives it on one chain only.
+pub(crate) fn asset(v: &mut Violations, text: &str, names: &Names<'_>) -> Option<Asset> {
+    Writer { names }.asset(v, text)
+}
+
 /// An account in CAIP-10 form, or an address on the chain of those that name none.
 pub(crate) fn account(text: &str, chain: Option<&ChainId>) -> Result<Account, MalformedAccount> {
     match chain {

@@ -34,6 +34,7 @@ contracts! {
         intake::GetLabelsResponse = "GetLabelsResponse",
         intake::ListLabelPacksResponse = "ListLabelPacksResponse",
         intake::ListLegsResponse = "ListLegsResponse",
+        intake::TraceResponse = "TraceResponse",
         intake::GetSignedOrderResponse = "GetSignedOrderResponse",
         intake::FollowUpdatesResponse = "FollowUpdatesResponse";
     "haetae.tracking.v1":
@@ -120,6 +121,7 @@ mod tests {
         described::<intake::GetLabelsResponse>();
         described::<intake::ListLabelPacksResponse>();
         described::<intake::ListLegsResponse>();
+        described::<intake::TraceResponse>();
         described::<intake::GetSignedOrderResponse>();
         described::<intake::FollowUpdatesResponse>();
         described::<tracking::Confirmation>();

@@ -8,6 +8,7 @@ mod failure;
 mod json;
 mod out;
 mod page;
+mod picture;
 mod profile;
 mod show;
 mod statement;

@@ -1,5 +1,7 @@
 //! Reads: each states its purpose, is within the unit, and is recorded before it is answered.
 
+use std::collections::BTreeSet;
+
 use haetae_core::{ExchangeId, LegId, Moment, Reason, RequestId, Violations, WatchId};
 use haetae_ledger::{Expected, NewEntry};
 use haetae_mesh::explain;
@@ -8,7 +10,7 @@ use haetae_wire::{
     convert::{duration, timestamp},
     exchange::v1::{Envelope, Order, SignedOrder},
     freeze::v1 as freeze,
-    intake::v1,
+    intake::v1::{self, trace_request::Scope},
     read,
     tracking::v1 as tracking,
 };
@@ -24,6 +26,18 @@ use crate::{
 };
 
 const PURPOSE: usize = 500;
+/// Characters of a case's number at most.
+const CASE: usize = 100;
+/// Watches of a case that are traced at once.
+const WATCHES: i64 = 100;
+/// Legs that freeze gives at most at once.
+const LEGS: i32 = 200;
+
+/// Whose movements are traced.
+enum Traced {
+    Watch(WatchId),
+    Case(String),
+}
 
 /// A read as it is recorded.
 pub(super) struct Reading<'a> {
@@ -224,6 +238,73 @@ impl Api {
             totals: answer.totals,
             next_page_token: answer.next_page_token,
         }))
+    }
+
+    pub(super) async fn read_trace(
+        &self,
+        request: Request<v1::TraceRequest>,
+    ) -> Result<Response<v1::TraceResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let mut v = Violations::new();
+        let scope = match &message.scope {
+            Some(Scope::WatchId(id)) => read::parse::<WatchId>(&mut v, "watch_id", id).map(Traced::Watch),
+            Some(Scope::CaseNumber(case)) => read::text(&mut v, "case_number", case, 1..=CASE).map(Traced::Case),
+            None => {
+                read::missing(&mut v, "watch_id");
+                None
+            }
+        };
+        purpose(&mut v, &message.purpose);
+        let scope = v.finish(scope).map_err(refuse_all)?;
+        let (watches, case, resource) = match scope {
+            Traced::Watch(watch) => {
+                let asked = self.visible_watch(&caller, watch).await?;
+                (vec![watch], asked.case.number, watch.to_string())
+            }
+            Traced::Case(case) => {
+                let watches = db::watches_of_case(self.intake.log.pool(), &caller.unit, &case, WATCHES);
+                let resource = format!("case/{case}");
+                (watches.await.map_err(Fault::from)?, case, resource)
+            }
+        };
+        if watches.is_empty() {
+            return Err(refuse(Reason::NotFound).into());
+        }
+        let reading = Reading { method: "Trace", resource, purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        let question = tracking::TraceRequest {
+            watch_ids: watches.iter().map(ToString::to_string).collect(),
+            query: Some(message.query.unwrap_or_default()),
+        };
+        let trace = self.tracking.clone().trace(question).await.map_err(from_peer)?.into_inner().trace;
+        let legs = match &trace {
+            Some(trace) if message.with_legs => self.legs_on(trace, &caller, &case).await?,
+            _ => Vec::new(),
+        };
+        Ok(Response::new(v1::TraceResponse { trace, case_number: case, legs }))
+    }
+
+    /// The legs of a case on the accounts of a trace.
+    async fn legs_on(&self, trace: &tracking::Trace, caller: &Caller, case: &str) -> Result<Vec<freeze::Leg>, Status> {
+        let accounts: BTreeSet<&str> = trace.nodes.iter().map(|node| node.account.as_str()).collect();
+        let freezing = db::freezing(self.intake.log.pool(), &caller.unit, case).await.map_err(Fault::from)?;
+        let mut legs = Vec::new();
+        for request in freezing {
+            let mut page_token = String::new();
+            loop {
+                let question = freeze::ListLegsRequest { request_id: request.to_string(), page_size: LEGS, page_token };
+                let page = self.freeze.clone().list_legs(question).await.map_err(from_peer)?.into_inner();
+                let here =
+                    |leg: &freeze::Leg| leg.target.as_ref().is_some_and(|t| accounts.contains(t.account.as_str()));
+                legs.extend(page.legs.into_iter().filter(here));
+                page_token = page.next_page_token;
+                if page_token.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(legs)
     }
 
     pub(super) async fn read_legs(

@@ -1,6 +1,9 @@
 //! What agency systems read before, and from, the services that carry requests out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use haetae_mesh::{Peer, Server, config::PeerConfig};
 use haetae_service::refuse;
@@ -8,7 +11,7 @@ use haetae_testkit::certs::{Ca, Leaf};
 use haetae_wire::{
     exchange::v1::{Envelope, Order, SignedOrder},
     freeze::v1::{self as freeze_wire, freeze_service_server},
-    intake::v1::{self, intake_service_server::IntakeService, request_content::Kind},
+    intake::v1::{self, intake_service_server::IntakeService, request_content::Kind, trace_request::Scope},
     tracking::v1::{self as tracking, tracking_service_server},
 };
 use prost::Message;
@@ -21,9 +24,13 @@ use crate::follow;
 
 const PURPOSE: &str = "case 2026-cyber-00412";
 
-/// Tracking and freeze that have not read of anything, except for the orders of some legs.
+/// Tracking and freeze that have not read of anything, except for the orders of some legs, or a trace and legs on it.
 #[derive(Clone, Default)]
-struct Unread(Arc<BTreeMap<String, SignedOrder>>);
+struct Unread {
+    orders: Arc<BTreeMap<String, SignedOrder>>,
+    trace: Option<tracking::Trace>,
+    legs: Arc<Mutex<Vec<freeze_wire::Leg>>>,
+}
 
 fn unknown<T>() -> Result<Response<T>, Status> {
     Err(refuse(haetae_core::Reason::NotFound).into())
@@ -52,6 +59,13 @@ impl tracking_service_server::TrackingService for Unread {
         unknown()
     }
 
+    async fn trace(&self, _: Request<tracking::TraceRequest>) -> Result<Response<tracking::TraceResponse>, Status> {
+        match &self.trace {
+            Some(trace) => Ok(Response::new(tracking::TraceResponse { trace: Some(trace.clone()) })),
+            None => unknown(),
+        }
+    }
+
     async fn get_confirmation(
         &self,
         _: Request<tracking::GetConfirmationRequest>,
@@ -71,16 +85,18 @@ impl tracking_service_server::TrackingService for Unread {
 impl freeze_service_server::FreezeService for Unread {
     async fn list_legs(
         &self,
-        _: Request<freeze_wire::ListLegsRequest>,
+        asked: Request<freeze_wire::ListLegsRequest>,
     ) -> Result<Response<freeze_wire::ListLegsResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        let all = self.legs.lock().unwrap().clone();
+        let legs = all.into_iter().filter(|leg| leg.request_id == asked.get_ref().request_id).collect();
+        Ok(Response::new(freeze_wire::ListLegsResponse { legs, ..Default::default() }))
     }
 
     async fn get_signed_order(
         &self,
         asked: Request<freeze_wire::GetSignedOrderRequest>,
     ) -> Result<Response<freeze_wire::GetSignedOrderResponse>, Status> {
-        match self.0.get(&asked.get_ref().leg_id) {
+        match self.orders.get(&asked.get_ref().leg_id) {
             Some(order) => Ok(Response::new(freeze_wire::GetSignedOrderResponse { order: Some(order.clone()) })),
             None => unknown(),
         }
@@ -189,7 +205,9 @@ async fn a_legs_order_is_read_with_whom_to_call_within_the_unit_and_on_record() 
     let envelope = Envelope { payload: order.encode_to_vec(), ..Envelope::default() }.encode_to_vec();
     let order = SignedOrder { envelope, checkpoint: "as it stands".to_owned(), ..SignedOrder::default() };
     let leg = Uuid::new_v4().to_string();
-    let (peer, _peers) = at_work(Unread(Arc::new(BTreeMap::from([(leg.clone(), order.clone())])))).await;
+    let (peer, _peers) =
+        at_work(Unread { orders: Arc::new(BTreeMap::from([(leg.clone(), order.clone())])), ..Default::default() })
+            .await;
     let scene = Scene::among(peer.clone(), peer).await;
     let frozen = scene.granted(freeze()).await.request_id;
     scene.leg(&frozen, &leg).await;
@@ -207,4 +225,41 @@ async fn a_legs_order_is_read_with_whom_to_call_within_the_unit_and_on_record() 
         let status = scene.api.get_signed_order(who.calls(read(leg))).await.unwrap_err();
         assert_eq!(refused_as(&status), "NOT_FOUND");
     }
+}
+
+#[tokio::test]
+async fn a_trace_brings_what_its_case_froze_at_the_accounts_it_shows() {
+    let node = tracking::TraceNode { account: ADDRESS.to_owned(), ..Default::default() };
+    let trace = tracking::Trace { nodes: vec![node], ..Default::default() };
+    let peers = Unread { trace: Some(trace.clone()), ..Default::default() };
+    let legs = Arc::clone(&peers.legs);
+    let (peer, _peers) = at_work(peers).await;
+    let scene = Scene::among(peer.clone(), peer).await;
+    let (watch, frozen) = (scene.granted(watch()).await, scene.granted(freeze()).await.request_id);
+    let leg = |id: &str, request: &str, account: &str| freeze_wire::Leg {
+        leg_id: id.to_owned(),
+        request_id: request.to_owned(),
+        target: target(account),
+        ..Default::default()
+    };
+    let told = [
+        leg("standing", &watch.request_id, ADDRESS),
+        leg("now", &frozen, ADDRESS),
+        leg("not shown", &frozen, OTHER),
+        leg("another case", &Uuid::new_v4().to_string(), ADDRESS),
+    ];
+    legs.lock().unwrap().extend(told);
+
+    let read = |with_legs| v1::TraceRequest {
+        scope: Some(Scope::WatchId(watch.watch_id.clone())),
+        purpose: PURPOSE.to_owned(),
+        with_legs,
+        ..Default::default()
+    };
+    let answer = scene.api.trace(JI_WOO.calls(read(true))).await.unwrap().into_inner();
+    assert!(answer.trace == Some(trace));
+    assert_eq!(answer.case_number, "2026-cyber-00412");
+    assert_eq!(answer.legs.iter().map(|leg| leg.leg_id.as_str()).collect::<Vec<_>>(), ["standing", "now"]);
+    let answer = scene.api.trace(JI_WOO.calls(read(false))).await.unwrap().into_inner();
+    assert!(answer.legs.is_empty());
 }

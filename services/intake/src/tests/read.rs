@@ -3,12 +3,13 @@
 use futures::StreamExt;
 use haetae_core::Reason;
 use haetae_mesh::explain;
-use haetae_wire::intake::v1::{self, intake_service_server::IntakeService};
+use haetae_wire::intake::v1::{self, intake_service_server::IntakeService, trace_request::Scope};
 use prost::Message;
 
 use super::scene::*;
 
 const PURPOSE: &str = "case 2026-cyber-00412";
+const CASE: &str = "2026-cyber-00412";
 
 #[tokio::test]
 async fn a_read_stands_in_the_log_with_its_purpose_before_it_is_answered() {
@@ -50,6 +51,10 @@ async fn every_kind_of_read_is_recorded_once_also_where_the_answer_lies_with_oth
         newest_first: true,
     };
     drop(api.list_trail(JI_WOO.calls(read)).await);
+    for scope in [Scope::WatchId(watch_id.clone()), Scope::CaseNumber(CASE.to_owned())] {
+        let read = v1::TraceRequest { scope: Some(scope), purpose: purpose.clone(), ..Default::default() };
+        drop(api.trace(JI_WOO.calls(read)).await);
+    }
     let read = v1::ListLegsRequest { request_id: id(), page_size, page_token, purpose: purpose.clone() };
     drop(api.list_legs(JI_WOO.calls(read)).await);
     drop(api.list_exchanges(JI_WOO.calls(v1::ListExchangesRequest { purpose })).await);
@@ -69,6 +74,8 @@ async fn every_kind_of_read_is_recorded_once_also_where_the_answer_lies_with_oth
         ("GetConfirmation", id()),
         ("GetWatch", watch_id.clone()),
         ("ListTrail", watch_id.clone()),
+        ("Trace", watch_id.clone()),
+        ("Trace", format!("case/{CASE}")),
         ("ListLegs", id()),
         ("ListExchanges", String::new()),
     ];
@@ -128,6 +135,25 @@ async fn a_service_that_is_down_is_named_as_such_with_a_time_to_try_again() {
         ..v1::ListLegsRequest::default()
     };
     assert_eq!(refused_as(&scene.api.list_legs(JI_WOO.calls(legs)).await.unwrap_err()), Reason::PeerUnavailable.name());
+}
+
+#[tokio::test]
+async fn a_trace_goes_through_the_units_own_watches_only() {
+    let scene = Scene::new().await;
+    let watch = scene.granted(watch()).await;
+    let traced = async |who: Who, scope| {
+        let read = v1::TraceRequest { scope, purpose: PURPOSE.to_owned(), ..Default::default() };
+        refused_as(&scene.api.trace(who.calls(read)).await.unwrap_err())
+    };
+    let of_watch = || Some(Scope::WatchId(watch.watch_id.clone()));
+    let of_case = |case: &str| Some(Scope::CaseNumber(case.to_owned()));
+    // Tracking is down: whoever may ask hears that.
+    let down = Reason::PeerUnavailable.name();
+    assert_eq!((traced(JI_WOO, of_watch()).await, traced(JI_WOO, of_case(CASE)).await), (down.into(), down.into()));
+    let hidden = (traced(SEO_YEON, of_watch()).await, traced(SEO_YEON, of_case(CASE)).await);
+    assert_eq!(hidden, ("NOT_FOUND".into(), "NOT_FOUND".into()));
+    assert_eq!(traced(JI_WOO, of_case("2026-cyber-00413")).await, "NOT_FOUND");
+    assert_eq!(traced(JI_WOO, None).await, "FIELD_MISSING");
 }
 
 /// The next `count` updates after a cursor, as (cursor, request).

@@ -92,9 +92,10 @@ pub(super) async fn openings(
     Ok(openings)
 }
 
+/// A movement as it is stored.
 #[derive(sqlx::FromRow)]
-struct MovementRow {
-    watch_id: Uuid,
+pub(super) struct MovementRow {
+    pub(super) watch_id: Uuid,
     chain: String,
     transaction: String,
     index: String,
@@ -121,20 +122,28 @@ struct MovementRow {
     end_traced: Option<String>,
 }
 
+/// A query for whole movements, with what comes after `from movement`.
+macro_rules! select_movements {
+    ($rest:literal) => {
+        concat!(
+            "select watch_id, chain, transaction, index, payer, payee, asset, amount::text, block_number, block_hash, \
+                    position, seen_at, live, hop_depth, hop_traced::text, hop_provisional, hop_finality, hop_block_hash, \
+                    hop_payers, arrival_exchange, arrival_role, arrival_traced::text, arrival_state, end_reason, \
+                    end_traced::text \
+             from movement ",
+            $rest
+        )
+    };
+}
+pub(super) use select_movements;
+
 /// The movements of these watches.
 pub(super) async fn movements(
     conn: &mut PgConnection,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Vec<Movement>>, sqlx::Error> {
-    let rows: Vec<MovementRow> = sqlx::query_as(
-        "select watch_id, chain, transaction, index, payer, payee, asset, amount::text, block_number, block_hash,
-                position, seen_at, live, hop_depth, hop_traced::text, hop_provisional, hop_finality, hop_block_hash,
-                hop_payers, arrival_exchange, arrival_role, arrival_traced::text, arrival_state, end_reason, end_traced::text
-         from movement where watch_id = any($1)",
-    )
-    .bind(ids)
-    .fetch_all(conn)
-    .await?;
+    let rows: Vec<MovementRow> =
+        sqlx::query_as(select_movements!("where watch_id = any($1)")).bind(ids).fetch_all(conn).await?;
     let mut movements: HashMap<Uuid, Vec<Movement>> = HashMap::new();
     for row in rows {
         let id = row.watch_id;
@@ -144,7 +153,7 @@ pub(super) async fn movements(
 }
 
 impl MovementRow {
-    fn read(self) -> Result<Movement, sqlx::Error> {
+    pub(super) fn read(self) -> Result<Movement, sqlx::Error> {
         Ok(Movement {
             said: Said { hop: self.hop()?, arrival: self.arrival()?, end: self.end()? },
             live: self.live,

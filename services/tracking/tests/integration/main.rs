@@ -17,3 +17,4 @@ mod reading;
 mod reorganised;
 mod speed;
 mod tainted;
+mod tracing;

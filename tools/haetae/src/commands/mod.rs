@@ -12,6 +12,7 @@ mod order;
 mod parked;
 mod request;
 mod status;
+mod trace;
 mod updates;
 mod watch;
 
@@ -77,6 +78,7 @@ pub(crate) async fn run(cli: Cli, colour: bool) -> Result<(), Failure> {
         Command::Confirm(args) => confirm::confirm(&desk, args).await,
         Command::Request(command) => request::run(&desk, command).await,
         Command::Watch(command) => watch::run(&desk, command).await,
+        Command::Trace(args) => trace::run(&desk, args).await,
         Command::Freeze(command) => freeze::run(&desk, command).await,
         Command::Halt(args) => brake::halt(&desk, args).await,
         Command::Resume(args) => brake::resume(&desk, args).await,

@@ -34,6 +34,9 @@ pub(crate) struct Script {
     pub(crate) cursors: Vec<String>,
     /// The answer to `GetSignedOrder`.
     pub(crate) order: Option<GetSignedOrderResponse>,
+    /// The answer to `Trace`, and what it was asked.
+    pub(crate) trace: Option<TraceResponse>,
+    pub(crate) traced: Vec<TraceRequest>,
     /// What `ApproveRequest` is refused with.
     pub(crate) refusal: Option<Status>,
 }
@@ -127,6 +130,15 @@ impl IntakeService for Intake {
 
     async fn list_trail_ends(&self, _: Asked<ListTrailEndsRequest>) -> Told<ListTrailEndsResponse> {
         nothing()
+    }
+
+    async fn trace(&self, asked: Asked<TraceRequest>) -> Told<TraceResponse> {
+        let asked = self.heard(asked);
+        let answer = self.with(|script| {
+            script.traced.push(asked);
+            script.trace.clone()
+        });
+        answer.map_or_else(nothing, |answer| Ok(Response::new(answer)))
     }
 
     async fn list_legs(&self, _: Asked<ListLegsRequest>) -> Told<ListLegsResponse> {

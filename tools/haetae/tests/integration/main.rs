@@ -9,5 +9,6 @@ mod labels;
 mod operations;
 mod orders;
 mod refusals;
+mod trace;
 mod usage;
 mod world;
