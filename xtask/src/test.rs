@@ -8,7 +8,8 @@ use haetae_testkit::parts::{Install, Part, ensure, python_with};
 /// Everything that a cold machine needs, then everything that is tested.
 pub(crate) fn run(all: bool, install: Install) -> Result<()> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let parts = ensure(&[Part::Postgres, Part::Redis, Part::Anvil, Part::Buf, Part::Solc, Part::Python], install)?;
+    let parts =
+        ensure(&[Part::Postgres, Part::Redis, Part::Anvil, Part::Bcoin, Part::Buf, Part::Solc, Part::Python], install)?;
     python_with(&root.join("tests/python/requirements.txt"), install)?;
 
     let buf = || -> Result<Command> {

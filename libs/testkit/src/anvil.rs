@@ -3,13 +3,12 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, bail};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::json_rpc::call;
 use crate::parts::{self, Install, Part};
 use crate::process::{Owned, log_to};
 use crate::until::until;
@@ -77,7 +76,7 @@ impl Anvil {
             if let Some(status) = anvil.node.exit_status() {
                 bail!("anvil ended ({status}): {}", std::fs::read_to_string(&log)?);
             }
-            let answer = call(port, "eth_chainId", json!([])).await;
+            let answer = call(port, None, "eth_chainId", json!([])).await;
             Ok(answer.is_ok_and(|id| id == format!("{:#x}", options.chain_id)))
         })
         .await?;
@@ -104,7 +103,7 @@ impl Anvil {
     /// # Errors
     /// When the node answers with an error, or not within half a minute.
     pub async fn rpc(&self, method: &str, params: Value) -> Result<Value> {
-        call(self.port, method, params).await
+        call(self.port, None, method, params).await
     }
 
     /// SIGSTOP: the node hangs with its connections open.
@@ -121,31 +120,5 @@ impl Anvil {
     /// When it no longer runs.
     pub fn resume(&self) -> Result<()> {
         self.node.signal(Signal::CONT)
-    }
-}
-
-/// HTTP/1.0, for its one virtue: the answer ends with the connection, so it needs no parser.
-async fn call(port: u16, method: &str, params: Value) -> Result<Value> {
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-    let request = format!(
-        "POST / HTTP/1.0\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let exchange = async {
-        let mut connection = TcpStream::connect(("127.0.0.1", port)).await?;
-        connection.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = tokio::time::timeout(Duration::from_secs(30), exchange)
-        .await
-        .with_context(|| format!("{method}: no answer"))?
-        .with_context(|| format!("{method}: anvil cannot be reached"))?;
-    let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| anyhow!("{method}: not an HTTP answer"))?;
-    let mut answer: Value = serde_json::from_str(body).with_context(|| format!("{method}: not JSON"))?;
-    match answer.get("error") {
-        Some(error) => bail!("{method}: {error}"),
-        None => Ok(answer["result"].take()),
     }
 }

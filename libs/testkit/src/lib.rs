@@ -1,5 +1,5 @@
-//! Real parts for tests and for `cargo xtask`: Postgres, Redis, an Ethereum node, development certificates
-//! and tokens, service processes, and a proxy that breaks connections on purpose.
+//! Real parts for tests and for `cargo xtask`: Postgres, Redis, an Ethereum and a Bitcoin node, development
+//! certificates and tokens, service processes, and a proxy that breaks connections on purpose.
 //!
 //! Whatever is started here belongs to the value that started it: it is stopped when that value is dropped,
 //! and it dies with the process even when that process is killed. The one exception is
@@ -7,9 +7,11 @@
 //! stops by itself when it has not been used for a while.
 
 pub mod anvil;
+pub mod bcoin;
 pub mod binaries;
 pub mod certs;
 mod files;
+mod json_rpc;
 pub mod keys;
 pub mod oidc;
 pub mod parts;

@@ -31,6 +31,8 @@ pub enum Part {
     Python,
     /// An Ethereum node for development. Found as the executable itself, not its script, so that killing it works.
     Anvil,
+    /// A Bitcoin node. Found as its script, for Node.js.
+    Bcoin,
     /// The linter of the contracts. Found as the executable itself.
     Buf,
     /// The Solidity compiler. Found as the folder of the npm module, for `require` in Node.js.
@@ -180,6 +182,7 @@ impl Part {
             Self::Buildah => Carrier::Debian("buildah"),
             Self::Debootstrap => Carrier::Debian("debootstrap"),
             Self::Anvil | Self::Buf | Self::Solc => Carrier::Npm(Modules::Chains),
+            Self::Bcoin => Carrier::Npm(Modules::Bitcoin),
             Self::Helm => Carrier::Npm(Modules::Helm),
             Self::KubernetesValidate => Carrier::Python(Requirements::of_the_chart()),
         }
@@ -192,6 +195,7 @@ fn find(part: Part) -> Result<Option<PathBuf>> {
         Part::Redis => Ok(on_path("redis-server")),
         Part::Python => Ok(find_python()),
         Part::Anvil => npm::anvil(),
+        Part::Bcoin => npm::bcoin(),
         Part::Buf => npm::buf(),
         Part::Solc => npm::solc(),
         Part::Helm => npm::helm(),

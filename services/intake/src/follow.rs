@@ -69,6 +69,10 @@ impl Handler for Tracking {
                 let reached = tracking::AddressReached::decode(bytes)?;
                 self.found(tx, reached.watch_id.clone(), Item::Reached(reached), entry).await
             }
+            "waiting" => {
+                let waiting = tracking::Waiting::decode(bytes)?;
+                self.found(tx, waiting.watch_id.clone(), Item::Waiting(waiting), entry).await
+            }
             "arrival" => {
                 let arrival = exchange::Arrival::decode(envelope(bytes)?.payload.as_slice())?;
                 let arrived = tracking::Arrived {

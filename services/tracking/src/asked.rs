@@ -21,6 +21,8 @@ pub(crate) struct Needs {
     pub(crate) facts: BTreeSet<Address>,
     pub(crate) balances: BTreeSet<BalanceAt>,
     pub(crate) outputs: BTreeSet<Spent>,
+    /// Accounts that are paid where money is kept in outputs.
+    pub(crate) payees: BTreeSet<Account>,
 }
 
 /// What the chain has to be asked about before a block can be taken in.
@@ -32,6 +34,8 @@ pub(crate) enum Needed {
     Balance(BalanceAt),
     #[error("what a transaction spends is needed first")]
     Outputs(BTreeSet<Spent>),
+    #[error("what is known of those whom a transaction pays is needed first")]
+    Payees(BTreeSet<Account>),
 }
 
 /// What the chain has said.
@@ -41,6 +45,7 @@ pub(crate) struct Asked {
     /// None where no node could say.
     pub(crate) balances: HashMap<BalanceAt, Option<U256>>,
     pub(crate) outputs: HashMap<OutPoint, TxOut>,
+    pub(crate) payees: HashMap<Account, AccountFacts>,
 }
 
 /// Who can say.
@@ -66,7 +71,8 @@ impl Asked {
         if !facts.is_empty() {
             let learnt = source.facts(&facts, newest).await?;
             anyhow::ensure!(learnt.len() == facts.len(), "the node did not answer about every account");
-            let labels = witnesses.labels(&facts).await?;
+            let spelled = |address: &Address| Account::of_bytes(witnesses.chain.clone(), *address);
+            let labels = witnesses.labels(facts.iter().map(spelled)).await?;
             let known = learnt.into_iter().zip(labels).map(|(learnt, label)| AccountFacts { label, ..learnt });
             self.facts.extend(facts.into_iter().zip(known));
         }
@@ -76,6 +82,11 @@ impl Asked {
             anyhow::ensure!(learnt.len() == balances.len(), "the node did not answer about every balance");
             self.balances.extend(balances.into_iter().zip(learnt));
         }
+        // The chain itself says nothing of an account that is only a script.
+        let payees: Vec<_> = needs.payees.into_iter().filter(|account| !self.payees.contains_key(account)).collect();
+        let labels = witnesses.labels(payees.iter().cloned().map(Some)).await?;
+        let known = labels.into_iter().map(|label| AccountFacts { label, ..AccountFacts::default() });
+        self.payees.extend(payees.into_iter().zip(known));
         self.outputs.extend(made_in(blocks, &needs.outputs));
         let outputs: Vec<_> =
             needs.outputs.into_iter().filter(|spent| !self.outputs.contains_key(&spent.output)).collect();
@@ -90,12 +101,12 @@ impl Asked {
 
 impl Witnesses<'_> {
     /// What labels say of accounts, where it ends a trail, as it is known now.
-    async fn labels(&self, accounts: &[Address]) -> anyhow::Result<Vec<Option<Labelled>>> {
-        let spelled = |address: &Address| {
-            let account = Account::of_bytes(self.chain.clone(), *address);
-            account.map_or_else(String::new, |account| account.address().to_owned())
-        };
-        let addresses: Vec<String> = accounts.iter().map(spelled).collect();
+    async fn labels(&self, accounts: impl Iterator<Item = Option<Account>>) -> anyhow::Result<Vec<Option<Labelled>>> {
+        let address = |account: Account| account.address().to_owned();
+        let addresses: Vec<String> = accounts.map(|account| account.map(address).unwrap_or_default()).collect();
+        if addresses.is_empty() {
+            return Ok(Vec::new());
+        }
         let found = db::label::about(self.pool, self.chain, &addresses).await?;
         let verdict = |address| labels::verdict(found.get(address)?, self.labels.min_confidence);
         Ok(addresses.iter().map(verdict).collect())
@@ -108,6 +119,7 @@ impl From<Needed> for Needs {
             Needed::Facts(account) => Self { facts: BTreeSet::from([account]), ..Self::default() },
             Needed::Balance(at) => Self { balances: BTreeSet::from([at]), ..Self::default() },
             Needed::Outputs(outputs) => Self { outputs, ..Self::default() },
+            Needed::Payees(payees) => Self { payees, ..Self::default() },
         }
     }
 }

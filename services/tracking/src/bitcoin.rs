@@ -5,14 +5,17 @@ mod blocks;
 mod nodes;
 mod revealed;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use bitcoin::consensus::encode::deserialize_hex;
-use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, Transaction, TxOut, Txid};
+use bitcoin::constants::genesis_block;
+use bitcoin::hashes::Hash as _;
+use bitcoin::{Amount, BlockHash, Network, OutPoint, ScriptBuf, Transaction, TxOut, Txid};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
@@ -23,10 +26,13 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::nodes::Nodes;
 pub(crate) use self::revealed::{may_be_taproot, revealed};
 use crate::knowledge::AccountFacts;
-use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Dated, Spent};
+use crate::source::{self, BalanceAt, Block, BlockRef, Body, ChainSource, Dated, Pending, Spent, Waiting};
+use crate::waiting::Claim;
 
 /// Transactions asked for at the same time.
 const SIDE_BY_SIDE: usize = 8;
+/// Transactions that wait, looked at in one round: there may be very many at the start.
+const WAITING_AT_ONCE: usize = 2_000;
 /// `getblock`: every input with the output that it spends.
 const WITH_PREVIOUS: u8 = 3;
 const NEEDS_AN_INDEX: &str = "no node can say what is spent: one of them needs an index of transactions (Bitcoin Core: txindex=1; \
@@ -36,6 +42,10 @@ const NEEDS_AN_INDEX: &str = "no node can say what is spent: one of them needs a
 #[derive(Debug)]
 pub(crate) struct Bitcoin {
     nodes: Nodes,
+    /// The first block of the chain that is meant.
+    genesis: BlockHash,
+    /// A node has shown that it is on this chain.
+    is_this_chain: AtomicBool,
 }
 
 /// Of `getblockchaininfo`.
@@ -61,8 +71,19 @@ struct Placed {
 }
 
 impl Bitcoin {
-    pub(crate) fn new(nodes: Nodes) -> Self {
-        Self { nodes }
+    pub(crate) fn new(nodes: Nodes, network: Network) -> Self {
+        let genesis = genesis_block(network).block_hash();
+        Self { nodes, genesis, is_this_chain: AtomicBool::new(false) }
+    }
+
+    /// A node of another network is noticed before anything is read from it.
+    async fn check_chain(&self) -> anyhow::Result<()> {
+        if !self.is_this_chain.load(Ordering::Relaxed) {
+            let first: BlockHash = self.nodes.ask("getblockhash", json!([0])).await?;
+            ensure!(first == self.genesis, "the node is on another chain than it is configured for");
+            self.is_this_chain.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// A transaction, whose bytes are those that its name stands for.
@@ -121,6 +142,7 @@ impl Bitcoin {
 #[async_trait]
 impl ChainSource for Bitcoin {
     async fn newest(&self) -> anyhow::Result<BlockRef> {
+        self.check_chain().await?;
         let info: Info = self.nodes.ask("getblockchaininfo", json!([])).await?;
         Ok(BlockRef { number: info.blocks, hash: blocks::shown_hash(info.bestblockhash) })
     }
@@ -193,8 +215,42 @@ impl ChainSource for Bitcoin {
         of.iter().map(|spent| known.get(&spent.output).cloned().context(NEEDS_AN_INDEX)).collect()
     }
 
+    /// Replacing (BIP-125) and double spending are told by what transactions spend, not by what the node makes of it.
+    async fn waiting(&self, known: &HashSet<B256>) -> anyhow::Result<Option<Waiting>> {
+        let newest = self.newest().await?;
+        let ids: Vec<Txid> = self.nodes.ask("getrawmempool", json!([false])).await?;
+        let new = ids.iter().filter(|id| !known.contains(&shown(**id))).take(WAITING_AT_ONCE).copied();
+        let asked = stream::iter(new.collect::<Vec<_>>()).map(|id| async move {
+            match self.transaction(id).await {
+                Ok(body) => Ok(Some(pending(id, body))),
+                // It waits no more.
+                Err(error) if nodes::is_refusal(&error) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        let new: Vec<Option<Pending>> = asked.buffered(SIDE_BY_SIDE).try_collect().await?;
+        ensure!(self.newest().await? == newest, "a block came meanwhile");
+        let all = ids.into_iter().map(shown).collect();
+        Ok(Some(Waiting { new: new.into_iter().flatten().collect(), all, newest }))
+    }
+
     async fn tell_newest(&self, newest: watch::Sender<Option<BlockRef>>, poll: Duration, cancel: CancellationToken) {
         cancel.run_until_cancelled(self.keep_polling(&newest, poll)).await;
+    }
+}
+
+/// A transaction's name as it stands where hashes of any chain do.
+pub(crate) fn shown(id: Txid) -> B256 {
+    let mut bytes = id.to_byte_array();
+    bytes.reverse();
+    bytes.into()
+}
+
+fn pending(id: Txid, body: Transaction) -> Pending {
+    Pending {
+        id: shown(id),
+        claims: body.input.iter().map(|input| Claim::Output(input.previous_output)).collect(),
+        body: Body::Transactions(vec![source::Transaction { id, body }]),
     }
 }
 

@@ -2,6 +2,7 @@
 //! number of watches.
 
 mod outputs;
+mod waiting;
 mod watching;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -11,6 +12,7 @@ use haetae_core::{Account, Amount, Asset, ChainId, Moment, TransferId, WatchId};
 
 use self::outputs::Outputs;
 pub(crate) use self::outputs::made_in;
+pub(crate) use self::waiting::Foreseen;
 use self::watching::Watching;
 use crate::asked::{Asked, Needed, Needs};
 use crate::knowledge::{AccountFacts, Look, Missing, Opening};

@@ -2,11 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use haetae_core::ChainId;
+use haetae_core::{ChainId, ChainKind};
 use haetae_mesh::config::{Fault, Section};
 use serde::{Deserialize, Serialize};
 
 use crate::question::Pace;
+
+/// Six confirmations, the block itself being the first.
+const BITCOIN_FINAL_AFTER: u64 = 5;
 
 /// `[service]` of tracking.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,9 +50,8 @@ pub struct ChainConfig {
     /// Blocks on top of a transfer after which it counts as confirmed.
     #[serde(default = "confirmations")]
     pub confirmations: u64,
-    /// Blocks on top of a transfer after which it counts as final, where the chain itself has no word for it, such as 5 on
-    /// Bitcoin, which wallets call six confirmations; without it nothing is final there. Not looked at where the chain says
-    /// what is final.
+    /// Blocks on top of a transfer after which it counts as final, where the chain itself has no word for it: on Bitcoin 5
+    /// unless it is said otherwise, which wallets call six confirmations. Not looked at where the chain says what is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_after: Option<u64>,
     /// Blocks that may leave the chain; more stop the reading until a person has looked.
@@ -67,7 +69,8 @@ pub struct ChainConfig {
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
-    /// JSON-RPC over HTTP.
+    /// JSON-RPC over HTTP; it may hold a name and a password. One of a Bitcoin chain's nodes has to keep an index of
+    /// transactions (Bitcoin Core: `txindex=1`; bcoin: `index-tx`) or be Bitcoin Core 23 or newer: what is spent is asked for.
     #[serde(serialize_with = "hidden")]
     pub http: String,
     /// JSON-RPC over WebSocket, for new heads; without it they are polled for.
@@ -147,6 +150,14 @@ fn hidden_option<S: serde::Serializer>(_: &Option<String>, serializer: S) -> Res
 impl std::fmt::Debug for NodeConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("NodeConfig(…)")
+    }
+}
+
+impl ChainConfig {
+    /// See `final_after`.
+    pub(crate) fn final_after(&self, kind: Option<ChainKind>) -> Option<u64> {
+        let usual = matches!(kind, Some(ChainKind::Bitcoin(_))).then_some(BITCOIN_FINAL_AFTER);
+        self.final_after.or(usual)
     }
 }
 

@@ -9,6 +9,7 @@ mod pool;
 pub(crate) mod question;
 pub(crate) mod trace;
 pub(crate) mod trail;
+pub(crate) mod waiting;
 pub(crate) mod watch;
 
 use std::sync::LazyLock;

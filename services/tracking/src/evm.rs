@@ -64,13 +64,14 @@ impl Evm {
         // A block that is leaving the chain: the node does not have all of it any more.
         let Some(receipts) = receipts else { return Ok(None) };
         let traces = match node.known().tracer {
-            Some(tracer) => traces(node, tracer, &block).await,
-            None => Ok(None),
+            Some(tracer) => traces(node, tracer, &block)
+                .await
+                .inspect_err(|error| {
+                    tracing::warn!(error = format!("{error:#}"), "what calls moved in a block is not known");
+                })
+                .ok(),
+            None => None,
         };
-        let traces = traces.unwrap_or_else(|error| {
-            tracing::warn!(error = format!("{error:#}"), "what calls moved in a block is not known");
-            None
-        });
         let traced = traces.is_some();
         Ok(Some(Read { block: block.with(&receipts, traces.as_ref())?, traced }))
     }
@@ -159,10 +160,10 @@ async fn receipts(node: &Node, hash: B256) -> Result<Receipts, NoAnswer> {
     }
 }
 
-async fn traces(node: &Node, tracer: Tracer, block: &FullBlock) -> anyhow::Result<Option<Traces>> {
+async fn traces(node: &Node, tracer: Tracer, block: &FullBlock) -> anyhow::Result<Traces> {
     let at = block.header.at();
     let (method, params) = tracer.question(at);
-    let traces = match tracer {
+    Ok(match tracer {
         // Nobody can execute the first block again, or has to.
         _ if block.hashes().is_empty() => Traces::new(),
         Tracer::Calls => {
@@ -170,8 +171,7 @@ async fn traces(node: &Node, tracer: Tracer, block: &FullBlock) -> anyhow::Resul
             traces::from_calls(&answer, &block.hashes())?
         }
         Tracer::Flat => traces::from_flat(&node.ask_traces::<Vec<FlatCall>>(method, params).await?, at.hash)?,
-    };
-    Ok(Some(traces))
+    })
 }
 
 #[async_trait]

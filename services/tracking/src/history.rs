@@ -366,7 +366,8 @@ impl History {
         if !found.is_empty() {
             self.voice.say(&mut tx, &self.chain, &found, Vec::new(), now).await?;
             let confirmed = head.at.number.checked_sub(self.config.confirmations);
-            let finalized = finalized.or_else(|| head.at.number.checked_sub(self.config.final_after?));
+            let finalized =
+                finalized.or_else(|| head.at.number.checked_sub(self.config.final_after(self.chain.kind())?));
             self.voice.finalise(&mut tx, &self.chain, confirmed, finalized, now).await?;
         }
         db::history::advance(&mut tx, &ids, last).await?;

@@ -1,8 +1,9 @@
 //! Where is the money?
 //!
 //! Tracking reads chains block by block (`reader.rs`, `segment.rs`, `evm.rs`, `bitcoin.rs`), matches every transfer against
-//! the accounts under watch (`book.rs`), and follows the stolen money by one pure fold (`trail.rs`) from which everything
-//! that is said follows (`watched.rs`, `said.rs`, `tell.rs`). Where the money comes to an account, it asks the exchanges
+//! the accounts under watch (`book.rs`), and follows the stolen money by one pure fold (`trail.rs`; where money is kept in
+//! outputs, `trail/pool.rs`) from which everything that is said follows (`watched.rs`, `said.rs`, `tell.rs`). What waits to
+//! be included is told beside it, as a warning (`waiting.rs`). Where the money comes to an account, it asks the exchanges
 //! that people allowed to be asked (`question.rs`), and hears what they answer (`answers.rs`). Money at an account that
 //! an exchange holds has arrived: that is signed, and what freezes it. Where trails end otherwise, labels may say why
 //! (`labels.rs`); `ends.rs` lists where the money is, `trace.rs` shows what was found as a graph.
@@ -43,6 +44,7 @@ mod timers;
 mod trace;
 mod trail;
 mod voice;
+mod waiting;
 mod watched;
 mod worker;
 

@@ -4,13 +4,15 @@
 //! head that the segment follows may write it. Everything else that changes a watch holds the same lock, so what was
 //! loaded at the head's `watch_version` is all there is.
 
+mod waiting;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use haetae_core::{ChainId, Moment};
 use sqlx::PgConnection;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -24,10 +26,13 @@ use crate::lease::Lease;
 use crate::metrics::METRICS;
 use crate::segment::{self, NoWay, Segment};
 use crate::source::{BlockRef, ChainSource, Condition};
+use crate::tell::Told;
 use crate::voice::{Found, Mark, Voice};
 
 /// How often it is looked besides being told.
 const TICK: Duration = Duration::from_millis(250);
+/// How often a node is asked at most what waits to be included: that can be very much.
+const WAITING_EVERY: Duration = Duration::from_secs(1);
 /// How long a replica without the lease lets a block wait for the one that has it.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the node is asked what is final.
@@ -49,6 +54,10 @@ pub(crate) struct Reader {
     waiting_since: Option<Instant>,
     /// How the nodes were when that was last noted.
     condition: Option<Condition>,
+    /// Changes when all that waits to be included has to be looked at again; 0 where nobody wants to know.
+    interest: watch::Sender<u64>,
+    looks: u64,
+    watches_looked_for: usize,
 }
 
 /// What became of a segment.
@@ -80,6 +89,9 @@ impl Reader {
             finality_asked: None,
             waiting_since: None,
             condition: None,
+            interest: watch::channel(0).0,
+            looks: 0,
+            watches_looked_for: 0,
         }
     }
 
@@ -92,6 +104,10 @@ impl Reader {
         let _telling = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
             source.tell_newest(tell, poll, stop).await;
         }));
+        let (show, mut shown) = mpsc::channel(1);
+        let looking =
+            waiting::keep_looking(Arc::clone(&self.source), poll.max(WAITING_EVERY), self.interest.subscribe(), show);
+        let _looking = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(looking));
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 0u32;
@@ -106,6 +122,13 @@ impl Reader {
                     false
                 }
                 _ = ticks.tick() => true,
+                Some(waiting) = shown.recv() => {
+                    if let Err(error) = self.hear_waiting(waiting).await {
+                        tracing::warn!(chain = %self.chain, error = format!("{error:#}"), "what waits is not told now");
+                        self.forget();
+                    }
+                    continue;
+                }
             };
             let newest = *told.borrow_and_update();
             // Twice a second is enough to know who reads.
@@ -129,6 +152,7 @@ impl Reader {
             self.note_condition().await?;
             self.ask_finality().await;
             self.refresh(&mut *pool.acquire().await?, head).await?;
+            self.note_interest();
         }
         if head.at == newest {
             self.waiting_since = None;
@@ -236,7 +260,12 @@ impl Reader {
         let blocks: Vec<BlockRef> = segment.blocks.iter().map(|block| block.at).collect();
         let depth = self.config.max_reorg_depth;
         db::chain::advance(&mut tx, &self.chain, segment.fork, &blocks, depth, newest.number, now).await?;
-        let marks = self.say(&mut tx, &blocks, found, now).await?;
+        if !found.is_empty() {
+            // Money has come to where another transaction may wait to take it away.
+            self.looks += 1;
+        }
+        let fates = self.settle_waiting(&mut tx, &segment.blocks).await?;
+        let marks = self.say(&mut tx, &blocks, found, fates, now).await?;
         voice.log.commit(tx).await?;
         for (watch, transfer, finality) in marks {
             if let Some(watched) = self.book.get_mut(watch) {
@@ -269,13 +298,15 @@ impl Reader {
         tx: &mut PgConnection,
         blocks: &[BlockRef],
         found: Vec<Found>,
+        more: Vec<Told>,
         now: Moment,
     ) -> anyhow::Result<Vec<Mark>> {
-        if !found.is_empty() {
-            self.version = self.voice.say(tx, &self.chain, &found, Vec::new(), now).await?;
+        if !found.is_empty() || !more.is_empty() {
+            self.version = self.voice.say(tx, &self.chain, &found, more, now).await?;
         }
         let confirmed = blocks.last().and_then(|head| head.number.checked_sub(self.config.confirmations));
-        let finalized = self.finalized.or_else(|| blocks.last()?.number.checked_sub(self.config.final_after?));
+        let finalized =
+            self.finalized.or_else(|| blocks.last()?.number.checked_sub(self.config.final_after(self.chain.kind())?));
         let (version, marks) = self.voice.finalise(tx, &self.chain, confirmed, finalized, now).await?;
         self.version = version.unwrap_or(self.version);
         Ok(marks)

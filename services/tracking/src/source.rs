@@ -1,5 +1,6 @@
 //! What a chain is to this service: blocks of transfers, in their order.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::bitcoin::Bitcoin;
 use crate::config::ChainConfig;
 use crate::evm::{Evm, Nodes, Tron};
 use crate::knowledge::AccountFacts;
+use crate::waiting::Claim;
 
 /// Blocks asked for at the same time.
 pub(crate) const BLOCKS_SIDE_BY_SIDE: usize = 16;
@@ -33,7 +35,9 @@ pub(crate) fn open(chain: &ChainId, config: &ChainConfig) -> anyhow::Result<Arc<
     match chain.kind() {
         Some(ChainKind::Evm(_)) => Ok(Arc::new(evm()?)),
         Some(ChainKind::Tron) => Ok(Arc::new(Tron::new(evm()?)?)),
-        Some(ChainKind::Bitcoin(_)) => Ok(Arc::new(Bitcoin::new(crate::bitcoin::Nodes::new(&config.nodes)?))),
+        Some(ChainKind::Bitcoin(network)) => {
+            Ok(Arc::new(Bitcoin::new(crate::bitcoin::Nodes::new(&config.nodes)?, network)))
+        }
         None => bail!("chains such as {chain} are not read"),
     }
 }
@@ -144,6 +148,27 @@ pub(crate) struct Condition {
     pub(crate) internal_transfers: bool,
 }
 
+/// A transaction that waits to be included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pending {
+    /// Its hash, in the order in which people read it.
+    pub(crate) id: B256,
+    /// What only one transaction can have.
+    pub(crate) claims: Vec<Claim>,
+    /// What it would do alone in a block, as far as that is known before.
+    pub(crate) body: Body,
+}
+
+/// What waits to be included, as a node shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) new: Vec<Pending>,
+    /// All that wait.
+    pub(crate) all: HashSet<B256>,
+    /// The newest block, before and after that was asked: none of these is in it or before it, and what is gone may be.
+    pub(crate) newest: BlockRef,
+}
+
 /// Nodes that are asked about a chain. What they say is checked as far as it can be: blocks are asked for by hash, and
 /// must lead back to what is stored.
 #[async_trait]
@@ -193,6 +218,12 @@ pub(crate) trait ChainSource: Send + Sync {
     /// How its nodes are now.
     fn condition(&self) -> Condition {
         Condition::default()
+    }
+
+    /// What waits to be included, the transactions that are not `known` in full; none where nodes do not show it. Where there
+    /// are very many, some may be left for the next time.
+    async fn waiting(&self, _known: &HashSet<B256>) -> anyhow::Result<Option<Waiting>> {
+        Ok(None)
     }
 
     /// Tells of new blocks as soon as they are known, until cancelled: by subscription, and by asking every `poll`

@@ -1,6 +1,8 @@
 //! From what was found to what is said: entries of the log, and items that are shown.
 
-use haetae_core::{Account, Arrival, Asset, Crossing, LegId, Moment, Reason, RequestId, Target, TransferId, WatchId};
+use haetae_core::{
+    Account, Arrival, Asset, ChainId, Crossing, LegId, Moment, Reason, RequestId, Target, TransferId, WatchId,
+};
 use haetae_ledger::{Expected, NewEntry};
 use haetae_seal::dsse::SigningKey;
 use haetae_wire::convert::timestamp;
@@ -16,6 +18,7 @@ use crate::question::{Answer, Asker, Conclusion, Question};
 use crate::said::{ArrivalState, Change, Finality, SaidArrival, SaidEnd, SaidHop, TrailEnd};
 use crate::terms::Terms;
 use crate::trail::{EndReason, Sighting};
+use crate::waiting::{Fate, Payment, Waits};
 use crate::watched::Watched;
 
 /// Who says it, in the log.
@@ -110,6 +113,33 @@ pub(crate) fn finality_changed(
         block_hash: block_hash.to_owned(),
     };
     of_watch(watch, "hop-finality", changed.encode_to_vec(), Some(Item::Finality(changed)), now)
+}
+
+/// A transaction waits, or waits no more.
+pub(crate) fn waiting(chain: &ChainId, waits: &Waits, fate: Fate, payments: &[Payment], now: Moment) -> Told {
+    use wire::WaitingState as State;
+    let (state, by, block) = match fate {
+        Fate::Seen => (State::Seen, None, 0),
+        Fate::Replaced { by } => (State::Replaced, Some(by), 0),
+        Fate::Dropped => (State::Dropped, None, 0),
+        Fate::Included { block } => (State::Included, None, block),
+    };
+    let payment = |payment: &Payment| wire::WaitingPayment {
+        from: payment.from.to_string(),
+        to: payment.to.to_string(),
+        asset: payment.asset.to_string(),
+        amount: payment.amount.to_string(),
+    };
+    let message = wire::Waiting {
+        watch_id: waits.watch.to_string(),
+        chain: chain.to_string(),
+        transaction: chain.hash(waits.transaction),
+        state: state.into(),
+        replaced_by: by.map(|by| chain.hash(by)).unwrap_or_default(),
+        block_number: block,
+        payments: payments.iter().map(payment).collect(),
+    };
+    of_watch(waits.watch, "waiting", message.encode_to_vec(), Some(Item::Waiting(message)), now)
 }
 
 fn arrived(terms: &Terms, sighting: &Sighting, said: &SaidArrival, key: &SigningKey, now: Moment) -> Told {

@@ -79,6 +79,19 @@ impl Look for AllKnown {
     }
 }
 
+/// What a transaction pays beside traced money is nobody's business, when it is gone through again as at first.
+struct Untraced;
+
+impl Look for Untraced {
+    fn facts(&self, _: &Account) -> Option<AccountFacts> {
+        Some(AccountFacts::default())
+    }
+
+    fn opening(&self, _: &Account, _: &Asset) -> Option<Opening> {
+        None
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
     terms: Terms,
@@ -262,11 +275,14 @@ impl Watched {
     }
 
     /// The next transaction of the chain. True if it is kept.
-    pub(crate) fn see_pool(&mut self, pool: Pool) -> bool {
-        if !self.trail.moves(&self.terms, &pool) {
-            return false;
+    ///
+    /// # Errors
+    /// When something has to be known of a payee; nothing has changed then.
+    pub(crate) fn see_pool(&mut self, pool: Pool, look: &impl Look) -> Result<bool, Missing> {
+        if self.first_mover(&pool).is_none() {
+            return Ok(false);
         }
-        let parts = self.trail.join(&self.terms, &mut self.knowledge, &pool);
+        let parts = self.trail.join(&self.terms, &mut self.knowledge, &pool, look)?;
         for part in parts {
             self.touched.insert(part.sighting.transfer.clone());
             let (transfer, outcome) = self.take_part(part);
@@ -274,7 +290,12 @@ impl Watched {
         }
         self.unsaved_pools.insert(pool.id);
         self.pools.insert(pool.id, Pooled { pool, live: true });
-        true
+        Ok(true)
+    }
+
+    /// Whose traced money a transaction would move; the first of several.
+    pub(crate) fn first_mover(&self, pool: &Pool) -> Option<&Account> {
+        self.trail.first_mover(&self.terms, pool)
     }
 
     /// Keeps a part of a transaction that is in the chain.
@@ -415,7 +436,7 @@ impl Watched {
     fn fold(&mut self) -> Result<(), Missing> {
         let (trail, outcomes) = match self.pools.is_empty() {
             true => self.fold_movements()?,
-            false => self.fold_pools(),
+            false => self.fold_pools()?,
         };
         let changed = self.movements.keys().filter(|transfer| outcomes.get(transfer) != self.outcomes.get(transfer));
         self.touched.extend(changed.cloned());
@@ -436,14 +457,16 @@ impl Watched {
         Ok((trail, outcomes))
     }
 
-    fn fold_pools(&mut self) -> (Trail, BTreeMap<TransferId, Outcome>) {
+    fn fold_pools(&mut self) -> Result<(Trail, BTreeMap<TransferId, Outcome>), Missing> {
         let mut live: Vec<&Pool> =
             self.pools.values().filter(|pooled| pooled.live).map(|pooled| &pooled.pool).collect();
         live.sort_by_key(|pool| pool.place);
         let mut trail = Trail::begin(&self.terms, &self.knowledge);
-        let parts: Vec<Part> =
-            live.into_iter().flat_map(|pool| trail.join(&self.terms, &mut self.knowledge, pool)).collect();
-        (trail, parts.into_iter().map(|part| self.take_part(part)).collect())
+        let mut parts: Vec<Part> = Vec::new();
+        for pool in live {
+            parts.extend(trail.join(&self.terms, &mut self.knowledge, pool, &Untraced)?);
+        }
+        Ok((trail, parts.into_iter().map(|part| self.take_part(part)).collect()))
     }
 
     #[expect(clippy::expect_used, reason = "a fold over fewer transfers, or with less traced, reaches no new account")]

@@ -9,7 +9,7 @@ use haetae_wire::{
     exchange::v1::{Arrival, Transfer, WalletRole},
     tracking::v1::{
         AddressConcluded, AddressReached, ArrivalState, Arrived, Conclusion, Finality, Hop, TrailEndReason, TrailEnded,
-        TrailItem, trail_item::Item,
+        TrailItem, Waiting, WaitingState, trail_item::Item,
     },
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Trail<'a> {
     addresses: Vec<&'a AddressConcluded>,
     /// The newest word on whether a hop leads to an address, of those to which none did at some time.
     reached: Vec<&'a AddressReached>,
+    /// Transactions that waited to be included, each with what it would pay and how it stands.
+    waiting: Vec<(&'a Waiting, &'a Waiting)>,
 }
 
 impl<'a> Trail<'a> {
@@ -106,6 +108,12 @@ impl<'a> Trail<'a> {
                     trail.reached.retain(|known| known.target != reached.target);
                     trail.reached.push(reached);
                 }
+                Item::Waiting(now) => {
+                    match trail.waiting.iter_mut().find(|(seen, _)| seen.transaction == now.transaction) {
+                        Some((_, last)) => *last = now,
+                        None => trail.waiting.push((now, now)),
+                    }
+                }
                 Item::Address(concluded) => {
                     match trail.addresses.iter_mut().find(|known| known.target == concluded.target) {
                         Some(known) => *known = concluded,
@@ -161,6 +169,13 @@ impl<'a> Trail<'a> {
             }
             push_all(&mut open, &step.next, &below);
         }
+        let mut outside = self.waiting.iter().filter(|(_, last)| last.state() != WaitingState::Included).peekable();
+        if outside.peek().is_some() {
+            text.push_str("\nNot in a block: warnings, nothing is frozen because of these\n");
+        }
+        for (seen, last) in outside {
+            text.push_str(&format!("  {}\n", waiting(seen, last, look)));
+        }
         if !self.addresses.is_empty() {
             text.push_str("\nWhat exchanges say about addresses on the way\n");
         }
@@ -193,10 +208,15 @@ impl Step<'_> {
         } else {
             format!(", traced {}", look.amount_alone(&hop.asset, &hop.traced_amount))
         };
+        // The first payer is one of those that are listed, where they are.
+        let others = match hop.payers.len() {
+            0 | 1 => String::new(),
+            several => format!(" and {} more", several - 1),
+        };
         let provisional =
             if hop.provisional { format!(", {}", look.toned(Tone::Wait, "provisional")) } else { String::new() };
         format!(
-            "#{} {} → {}  {}{traced}  {finality} in block {}{provisional}",
+            "#{} {}{others} → {}  {}{traced}  {finality} in block {}{provisional}",
             self.number,
             safe(&hop.from),
             safe(&hop.to),
@@ -276,8 +296,26 @@ pub(crate) fn line(item: &TrailItem, look: &Look) -> String {
             let leads = if reached.reached { "a hop leads there again" } else { "no hop leads there any more" };
             format!("#{} {account}: {leads}", item.number)
         }
+        Some(Item::Waiting(now)) => format!("#{} {}", item.number, waiting(now, now, look)),
         None => format!("#{} (newer than this program)", item.number),
     }
+}
+
+/// A transaction outside the chain: what it would pay, as it was `seen`, and how it stands.
+fn waiting(seen: &Waiting, last: &Waiting, look: &Look) -> String {
+    let (tone, state) = match last.state() {
+        WaitingState::Seen => (Tone::Wait, "waits to be included".to_owned()),
+        WaitingState::Replaced => (Tone::Bad, format!("replaced by {}", safe(&last.replaced_by))),
+        WaitingState::Dropped => (Tone::Quiet, "dropped: no node keeps it".to_owned()),
+        WaitingState::Included => (Tone::Good, format!("included in block {}", last.block_number)),
+        WaitingState::Unspecified => (Tone::Wait, "unknown state".to_owned()),
+    };
+    let mut text = format!("{} {}", safe(&seen.transaction), look.toned(tone, &state));
+    for payment in &seen.payments {
+        let amount = look.amount(&payment.asset, &payment.amount);
+        text.push_str(&format!("; {} → {}  {amount}", safe(&payment.from), safe(&payment.to)));
+    }
+    text
 }
 
 /// What follows from the answers, in a tone.

@@ -19,6 +19,8 @@ const DONE: &str = "installed";
 pub(super) enum Modules {
     /// What tests of the mesh run on.
     Chains,
+    /// A Bitcoin node.
+    Bitcoin,
     /// What the chart is rendered with.
     Helm,
 }
@@ -30,6 +32,14 @@ pub(super) fn anvil() -> Result<Option<PathBuf>> {
         ("linux", "x86_64") => Modules::Chains.file("@foundry-rs/anvil-linux-amd64", "bin/anvil"),
         _ => Ok(on_path("anvil")),
     }
+}
+
+/// A script: whoever runs it gives it to Node.js, which came with npm.
+pub(super) fn bcoin() -> Result<Option<PathBuf>> {
+    if on_path("node").is_none() {
+        return Ok(None);
+    }
+    Modules::Bitcoin.file("bcoin", "bin/node")
 }
 
 pub(super) fn buf() -> Result<Option<PathBuf>> {
@@ -59,6 +69,7 @@ impl Modules {
     fn pins(self) -> PathBuf {
         let folder = match self {
             Self::Chains => "tests/chains",
+            Self::Bitcoin => "tests/chains/bitcoin",
             Self::Helm => "tests/helm",
         };
         workspace::root().join(folder)
@@ -67,6 +78,7 @@ impl Modules {
     fn folder(self) -> PathBuf {
         let folder = match self {
             Self::Chains => "parts/npm",
+            Self::Bitcoin => "parts/bitcoin",
             Self::Helm => "parts/helm",
         };
         workspace::target().join(folder)

@@ -1,5 +1,6 @@
 //! The real parts do what tests rely on.
 
+mod bitcoin;
 mod certificates;
 mod chain;
 mod databases;

@@ -2,13 +2,15 @@
 //! index of all outputs is needed. What lay at a root before is found by what spends it shows, and that is checked against
 //! the output itself; where it shows nothing (Taproot), every output that is spent so has to be known.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use alloy_primitives::B256;
 use bitcoin::{OutPoint, Script, ScriptBuf, TxIn, TxOut, Txid};
 use haetae_core::{Account, Amount, Asset, Moment, WatchId};
 
 use super::{Asked, Book, Needed, Needs, Watching};
 use crate::bitcoin::{may_be_taproot, revealed};
+use crate::knowledge::{AccountFacts, Look, Opening};
 use crate::source::{Block, Spent, Transaction};
 use crate::trail::{Input, Output, Place, Pool};
 use crate::watched::Watched;
@@ -20,11 +22,16 @@ pub(super) struct Outputs {
     coins: Watching<OutPoint>,
     /// Scripts of roots.
     roots: Watching<ScriptBuf>,
+    /// Watches whose root's outputs are spent without showing it.
+    taproot: HashSet<WatchId>,
 }
 
 impl Outputs {
     pub(super) fn enter(&mut self, id: WatchId, watched: &Watched) {
         if let Some(script) = watched.terms().root.account.script() {
+            if script.is_p2tr() {
+                self.taproot.insert(id);
+            }
             self.roots.enter(script, id);
             self.enter_coins(id, watched);
         }
@@ -37,11 +44,11 @@ impl Outputs {
     pub(super) fn remove(&mut self, id: WatchId) {
         self.coins.remove(id);
         self.roots.remove(id);
+        self.taproot.remove(&id);
     }
 
-    /// A root whose outputs are spent without showing it.
-    fn any_taproot(&self) -> bool {
-        self.roots.keys().any(|script| script.is_p2tr())
+    pub(super) fn any_taproot(&self) -> bool {
+        !self.taproot.is_empty()
     }
 
     /// Whether an input may spend what a root has.
@@ -60,24 +67,41 @@ impl Book {
         let taproot = self.outputs.any_taproot();
         let mut reached: BTreeSet<Txid> = BTreeSet::new();
         for block in blocks {
-            for Transaction { id, body } in block.transactions() {
-                if body.is_coinbase() {
-                    continue;
-                }
-                let spent = |input: &TxIn| Spent { output: input.previous_output, block: block.at.hash };
-                let concerned = body.input.iter().any(|input| {
-                    reached.contains(&input.previous_output.txid)
-                        || self.outputs.coins.watches(&input.previous_output).next().is_some()
-                        || self.outputs.may_be_root(input)
-                });
-                if concerned {
-                    reached.insert(*id);
-                    needs.outputs.extend(body.input.iter().map(spent));
-                } else if taproot {
-                    needs.outputs.extend(body.input.iter().filter(|input| may_be_taproot(input)).map(spent));
-                }
+            for transaction in block.transactions() {
+                self.needs_of(transaction, block.at.hash, taproot, &mut reached, needs);
             }
         }
+    }
+
+    /// The same of one transaction in a block. `reached` are those before it that may carry traced money.
+    pub(super) fn needs_of(
+        &self,
+        Transaction { id, body }: &Transaction,
+        block: B256,
+        taproot: bool,
+        reached: &mut BTreeSet<Txid>,
+        needs: &mut Needs,
+    ) {
+        if body.is_coinbase() {
+            return;
+        }
+        let spent = |input: &TxIn| Spent { output: input.previous_output, block };
+        let concerned = body.input.iter().any(|input| {
+            reached.contains(&input.previous_output.txid)
+                || self.outputs.coins.watches(&input.previous_output).next().is_some()
+                || self.outputs.may_be_root(input)
+        });
+        if concerned {
+            reached.insert(*id);
+            needs.outputs.extend(body.input.iter().map(spent));
+            needs.payees.extend(self.paid_by(body));
+        } else if taproot {
+            needs.outputs.extend(body.input.iter().filter(|input| may_be_taproot(input)).map(spent));
+        }
+    }
+
+    fn paid_by(&self, body: &bitcoin::Transaction) -> impl Iterator<Item = Account> {
+        body.output.iter().filter_map(|output| Account::of_script(self.chain.clone(), &output.script_pubkey))
     }
 
     /// Matches a block, in its order; each output that traced money comes to is under watch before the next transaction.
@@ -96,7 +120,7 @@ impl Book {
             if transaction.body.is_coinbase() {
                 continue;
             }
-            let spends = Spends { block, transaction, asked };
+            let spends = Spends { spent_in: block.at.hash, transaction, asked };
             let ids = self.concerned(&spends, taproot)?;
             if ids.is_empty() {
                 continue;
@@ -112,7 +136,8 @@ impl Book {
             };
             for id in ids {
                 let Some(watched) = self.watches.get_mut(&id) else { continue };
-                if watched.see_pool(pool.clone()) {
+                let seen = watched.see_pool(pool.clone(), &Payees(asked));
+                if seen.map_err(|_| Needed::Payees(payees(&pool)))? {
                     touched.insert(id);
                     let made = watched.coins().filter(|coin| coin.txid == transaction.id);
                     made.for_each(|coin| self.outputs.coins.enter(coin, id));
@@ -123,7 +148,7 @@ impl Book {
     }
 
     /// Watches that a transaction may concern: it spends a coin of theirs, or what it shows is their root's.
-    fn concerned(&self, spends: &Spends<'_>, taproot: bool) -> Result<BTreeSet<WatchId>, Needed> {
+    pub(super) fn concerned(&self, spends: &Spends<'_>, taproot: bool) -> Result<BTreeSet<WatchId>, Needed> {
         let mut ids = BTreeSet::new();
         for input in &spends.transaction.body.input {
             ids.extend(self.outputs.coins.watches(&input.previous_output));
@@ -138,22 +163,39 @@ impl Book {
     }
 }
 
+/// What is known of those who are paid.
+struct Payees<'a>(&'a Asked);
+
+impl Look for Payees<'_> {
+    fn facts(&self, account: &Account) -> Option<AccountFacts> {
+        self.0.payees.get(account).copied()
+    }
+
+    fn opening(&self, _: &Account, _: &Asset) -> Option<Opening> {
+        None
+    }
+}
+
+fn payees(pool: &Pool) -> BTreeSet<Account> {
+    pool.outputs.iter().filter_map(|output| output.account.clone()).collect()
+}
+
 /// A transaction, and what is known of what it spends.
-struct Spends<'a> {
-    block: &'a Block,
-    transaction: &'a Transaction,
-    asked: &'a Asked,
+pub(super) struct Spends<'a> {
+    pub(super) spent_in: B256,
+    pub(super) transaction: &'a Transaction,
+    pub(super) asked: &'a Asked,
 }
 
 impl Spends<'_> {
     fn output(&self, input: &TxIn) -> Result<&TxOut, Needed> {
         self.asked.outputs.get(&input.previous_output).ok_or_else(|| {
-            let spent = |input: &TxIn| Spent { output: input.previous_output, block: self.block.at.hash };
+            let spent = |input: &TxIn| Spent { output: input.previous_output, block: self.spent_in };
             Needed::Outputs(self.transaction.body.input.iter().map(spent).collect())
         })
     }
 
-    fn inputs(&self, asset: &Asset) -> Result<Vec<Input>, Needed> {
+    pub(super) fn inputs(&self, asset: &Asset) -> Result<Vec<Input>, Needed> {
         let input = |input: &TxIn| {
             let Output { account, amount } = read(asset, self.output(input)?);
             Ok(Input { spends: input.previous_output, account, amount })
@@ -162,7 +204,7 @@ impl Spends<'_> {
     }
 }
 
-fn read(asset: &Asset, output: &TxOut) -> Output {
+pub(super) fn read(asset: &Asset, output: &TxOut) -> Output {
     let script: &Script = &output.script_pubkey;
     let account = Account::of_script(asset.chain().clone(), script);
     Output { account, amount: Amount::from(output.value.to_sat()) }
@@ -179,3 +221,6 @@ pub(crate) fn made_in(blocks: &[Block], wanted: &BTreeSet<Spent>) -> HashMap<Out
     });
     outputs.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,7 @@ impl<K: Clone + Eq + Hash> Watching<K> {
         self.watches.get(key).into_iter().flatten().copied()
     }
 
+    #[cfg(test)]
     pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
         self.watches.keys()
     }

@@ -11,7 +11,7 @@ use bitcoin::{OutPoint, Txid};
 use haetae_core::{Account, Amount, Asset, Moment, TransferId, TransferIndex};
 
 use super::{Hop, Node, Outcome, Place, Reached, Sighting, Trail, reached};
-use crate::knowledge::{AccountFacts, Knowledge};
+use crate::knowledge::{AccountFacts, Knowledge, Look, Missing};
 use crate::taint::{Parcel, through};
 use crate::terms::Terms;
 
@@ -79,7 +79,29 @@ struct Before {
     provisional: bool,
 }
 
+/// An output that carries traced money.
+struct Paid<'a> {
+    to: &'a Account,
+    amount: Amount,
+    traced: Amount,
+    facts: AccountFacts,
+}
+
 impl Pool {
+    /// What is known of the accounts that are paid and that the watch has not met.
+    fn facts_of_payees(
+        &self,
+        terms: &Terms,
+        knowledge: &Knowledge,
+        look: &impl Look,
+    ) -> Result<BTreeMap<&Account, AccountFacts>, Missing> {
+        let payees = self.outputs.iter().filter_map(|output| output.account.as_ref());
+        payees
+            .filter(|to| **to != terms.root.account && knowledge.get(to).is_none())
+            .map(|to| Ok((to, look.facts(to).ok_or_else(|| Missing::Facts(to.clone()))?)))
+            .collect()
+    }
+
     fn sighting(&self, index: TransferIndex, from: &Account, to: &Account, amount: Amount) -> Sighting {
         Sighting {
             transfer: TransferId { chain: self.asset.chain().clone(), transaction: self.id.to_string(), index },
@@ -100,24 +122,35 @@ impl Trail {
         self.coins.keys().copied()
     }
 
-    /// Whether a transaction moves traced money.
-    pub(crate) fn moves(&self, terms: &Terms, pool: &Pool) -> bool {
-        pool.inputs.iter().any(|input| match self.coins.get(&input.spends) {
-            Some(coin) => self.follows(&coin.account),
-            None => self.is_of_root(terms, input) && self.may_carry(&terms.root.account, &pool.asset),
+    /// Whose traced money a transaction moves; the first of several.
+    pub(crate) fn first_mover<'a>(&'a self, terms: &'a Terms, pool: &Pool) -> Option<&'a Account> {
+        let root = &terms.root.account;
+        pool.inputs.iter().find_map(|input| match self.coins.get(&input.spends) {
+            Some(coin) => Some(&coin.account).filter(|account| self.follows(account)),
+            None => Some(root).filter(|_| self.is_of_root(terms, input) && self.may_carry(root, &pool.asset)),
         })
     }
 
     /// Takes in the next transaction of the chain. Gives what of it is traced.
-    pub(crate) fn join(&mut self, terms: &Terms, knowledge: &mut Knowledge, pool: &Pool) -> Vec<Part> {
-        if !self.moves(terms, pool) {
-            return Vec::new();
+    ///
+    /// # Errors
+    /// When something has to be known of a payee; nothing has changed then.
+    pub(crate) fn join(
+        &mut self,
+        terms: &Terms,
+        knowledge: &mut Knowledge,
+        pool: &Pool,
+        look: &impl Look,
+    ) -> Result<Vec<Part>, Missing> {
+        if self.first_mover(terms, pool).is_none() {
+            return Ok(Vec::new());
         }
+        let facts = pool.facts_of_payees(terms, knowledge, look)?;
         let mut payers = Vec::new();
         let inputs: Vec<Parcel> =
             pool.inputs.iter().map(|input| self.draw(terms, input, &pool.asset, &mut payers)).collect();
         let before = self.before(knowledge, payers);
-        let Some(first) = before.payers.first().map(|payer| payer.account.clone()) else { return Vec::new() };
+        let Some(first) = before.payers.first().map(|payer| payer.account.clone()) else { return Ok(Vec::new()) };
         let amounts: Vec<Amount> = pool.outputs.iter().map(|output| output.amount).collect();
         let (parcels, fee) = through(terms.rule, inputs, &amounts);
 
@@ -138,7 +171,8 @@ impl Trail {
                 self.keep(terms, to, coin, parcel, &pool.asset);
                 continue;
             }
-            let (outcome, ask) = self.reach(terms, knowledge, &before, to, output.amount, traced, &pool.asset);
+            let paid = Paid { to, amount: output.amount, traced, facts: facts.get(to).copied().unwrap_or_default() };
+            let (outcome, ask) = self.reach(terms, knowledge, &before, &pool.asset, &paid);
             match outcome {
                 Outcome::Hop(_) => self.keep(terms, to, coin, parcel, &pool.asset),
                 _ => self.lose(&pool.asset, traced),
@@ -151,7 +185,7 @@ impl Trail {
             let sighting = pool.sighting(TransferIndex::Fee, &first, &first, fee.amount());
             parts.push(Part { sighting, outcome: Outcome::Fee { traced }, ask: false });
         }
-        parts
+        Ok(parts)
     }
 
     /// What an input brings. Notes who brings what of the traced money.
@@ -192,16 +226,13 @@ impl Trail {
     }
 
     /// What traced money comes to that is paid to an account of which it was not. True where exchanges are to be asked.
-    #[expect(clippy::too_many_arguments, reason = "one output of a transaction, and what lies before it")]
     fn reach(
         &mut self,
         terms: &Terms,
         knowledge: &mut Knowledge,
         before: &Before,
-        to: &Account,
-        amount: Amount,
-        traced: Amount,
         asset: &Asset,
+        &Paid { to, amount, traced, facts }: &Paid<'_>,
     ) -> (Outcome, bool) {
         if terms.is_dust(asset, if terms.rule.needs_balances() { traced } else { amount }) {
             return (Outcome::Dust { traced }, false);
@@ -211,7 +242,7 @@ impl Trail {
             return (Outcome::ServiceLike { left: traced }, false);
         }
         let root = *to == terms.root.account;
-        let ask = !root && knowledge.meet(terms, to, AccountFacts::default());
+        let ask = !root && knowledge.meet(terms, to, facts);
         payers.by_ref().for_each(|from| knowledge.note_payment(from, to));
         let depth = self.nodes.get(to).map_or(before.depth, |node| node.depth.min(before.depth));
         let reached = if root { Reached::Followed } else { reached(terms, knowledge, to, depth) };

@@ -65,8 +65,9 @@ async fn open(pool: &PgPool, origin: &str, pem: &str) -> Log {
     Log::open(pool.clone(), config, Doorbell::local()).await.unwrap()
 }
 
-pub(crate) struct Mesh {
-    pub(crate) chain: Chain,
+/// Tracking and its neighbours, reading one chain.
+pub(crate) struct Mesh<C = Chain> {
+    pub(crate) chain: C,
     pub(crate) tracking: House,
     intake: House,
     connectors: BTreeMap<ExchangeId, House>,
@@ -142,8 +143,41 @@ impl Mesh {
     }
 
     pub(crate) async fn with(questions: QuestionsConfig) -> Self {
-        let ledger = async || TestDb::migrated(&haetae_ledger::MIGRATOR).await.unwrap();
         let chain = Chain::start().await;
+        let node = NodeConfig { http: chain.anvil.http_url(), ws: Some(chain.anvil.ws_url()), ..NodeConfig::default() };
+        let config = ChainConfig {
+            id: Chain::id().to_string(),
+            nodes: vec![node],
+            confirmations: 2,
+            final_after: None,
+            max_reorg_depth: 64,
+            block_time_ms: 1_000,
+            poll_ms: 250,
+        };
+        Self::of(chain, config, questions).await
+    }
+
+    /// Waits until everything on the chain was read.
+    pub(crate) async fn caught_up(&self) {
+        let target = self.chain.number().await;
+        eventually("the chain was read", async || self.head().await.is_some_and(|head| head >= target)).await;
+    }
+
+    /// People approve a watch.
+    pub(crate) async fn grant_watch(&self, of: &WatchOf) -> WatchId {
+        self.grant_watch_from(self.chain.account(of.root), of).await
+    }
+
+    /// People approve a watch, and tracking takes it up.
+    pub(crate) async fn watch(&self, of: &WatchOf) -> WatchId {
+        self.watch_from(self.chain.account(of.root), of).await
+    }
+}
+
+impl<C> Mesh<C> {
+    /// Tracking that is to read this chain.
+    pub(crate) async fn of(chain: C, reads: ChainConfig, questions: QuestionsConfig) -> Self {
+        let ledger = async || TestDb::migrated(&haetae_ledger::MIGRATOR).await.unwrap();
         let tracking = House::new(tracking_database().await, "test/tracking").await;
         let intake = House::new(ledger().await, "test/intake").await;
         let mut connectors = BTreeMap::new();
@@ -168,19 +202,7 @@ impl Mesh {
         let config = Config {
             registry: folder.path().join("exchanges.toml"),
             keys: KeysConfig { arrive: file("arrive.pem", &arrive), confirm: file("confirm.pem", &confirm) },
-            chains: vec![ChainConfig {
-                id: Chain::id().to_string(),
-                nodes: vec![NodeConfig {
-                    http: chain.anvil.http_url(),
-                    ws: Some(chain.anvil.ws_url()),
-                    ..NodeConfig::default()
-                }],
-                confirmations: 2,
-                final_after: None,
-                max_reorg_depth: 64,
-                block_time_ms: 1_000,
-                poll_ms: 250,
-            }],
+            chains: vec![reads],
             questions,
             labels: LabelsConfig::default(),
         };
@@ -254,17 +276,6 @@ impl Mesh {
         sqlx::query_scalar("select count(*) from ledger.parked").fetch_one(&self.tracking.db.pool).await.unwrap()
     }
 
-    /// Waits until everything on the chain was read.
-    pub(crate) async fn caught_up(&self) {
-        let target = self.chain.number().await;
-        eventually("the chain was read", async || self.head().await.is_some_and(|head| head >= target)).await;
-    }
-
-    /// People approve a watch.
-    pub(crate) async fn grant_watch(&self, of: &WatchOf) -> WatchId {
-        self.grant_watch_from(self.chain.account(of.root), of).await
-    }
-
     /// People approve a watch that begins at this account.
     pub(crate) async fn grant_watch_from(&self, root: Account, of: &WatchOf) -> WatchId {
         let watch = WatchId(Uuid::new_v4());
@@ -283,9 +294,9 @@ impl Mesh {
         watch
     }
 
-    /// People approve a watch, and tracking takes it up.
-    pub(crate) async fn watch(&self, of: &WatchOf) -> WatchId {
-        let watch = self.grant_watch(of).await;
+    /// People approve a watch that begins at this account, and tracking takes it up.
+    pub(crate) async fn watch_from(&self, root: Account, of: &WatchOf) -> WatchId {
+        let watch = self.grant_watch_from(root, of).await;
         eventually("the watch is active", async || self.stream(watch).await.iter().any(|s| s.kind == "watch-active"))
             .await;
         watch

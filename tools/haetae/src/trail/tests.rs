@@ -1,4 +1,7 @@
-use haetae_wire::{exchange::v1::Target, tracking::v1::FinalityChanged};
+use haetae_wire::{
+    exchange::v1::Target,
+    tracking::v1::{FinalityChanged, Payer, WaitingPayment},
+};
 
 use super::*;
 
@@ -126,4 +129,30 @@ fn a_trail_of_two_thousand_hops_is_printed() {
 #[test]
 fn a_watch_without_findings_says_so() {
     assert_eq!(printed([]), "No money has moved yet.\n");
+}
+
+fn waits(transaction: &str, state: WaitingState) -> Item {
+    let payment = WaitingPayment { from: "A".into(), to: "B".into(), asset: COIN.into(), amount: "7".into() };
+    let payments = if state == WaitingState::Seen { vec![payment] } else { Vec::new() };
+    let replaced_by = if state == WaitingState::Replaced { "t9".into() } else { String::new() };
+    let state = state.into();
+    Item::Waiting(Waiting { transaction: transaction.into(), state, replaced_by, payments, ..Waiting::default() })
+}
+
+#[test]
+fn what_waits_stands_apart_from_the_trail_and_leaves_when_it_is_in_a_block() {
+    use WaitingState::{Included, Replaced, Seen};
+    let found = [waits("t1", Seen), waits("t2", Seen), waits("t3", Seen), waits("t1", Included), waits("t2", Replaced)];
+    let text = printed(found);
+    assert!(text.contains("t2 replaced by t9; A → B  7 of eip155:1/slip44:60\n"), "{text}");
+    assert!(text.contains("t3 waits to be included; A → B"), "{text}");
+    assert!(!text.contains("t1"), "{text}");
+}
+
+#[test]
+fn a_hop_of_several_payers_says_how_many() {
+    let Item::Hop(hop) = hop("1", "A", "B", 1) else { unreachable!() };
+    let payer = |account: &str| Payer { account: account.into(), traced_amount: "30".into() };
+    let text = printed([Item::Hop(Hop { payers: vec![payer("A"), payer("C"), payer("D")], ..hop })]);
+    assert!(text.contains("A and 2 more → B"), "{text}");
 }

@@ -6,6 +6,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::scene::coins::{Ledger, coin, endowment, terms};
+use crate::scene::plain;
 
 /// A transaction to be made of what lies unspent: which outputs it spends, to whom it pays which share, and what is left
 /// for the fee.
@@ -97,7 +98,7 @@ proptest! {
         let mut trail = Trail::begin(&terms, &knowledge);
         for (block, plan) in (1u64..).zip(&plans) {
             let Some(pool) = maker.make(block, plan) else { continue };
-            let parts = trail.join(&terms, &mut knowledge, &pool);
+            let parts = trail.join(&terms, &mut knowledge, &pool, &plain).unwrap();
             for part in &parts {
                 if let Outcome::Hop(hop) = &part.outcome {
                     prop_assert!(hop.depth <= terms.limits.max_hops);

@@ -2,7 +2,7 @@ use haetae_core::{TaintRule, TransferIndex};
 
 use super::*;
 use crate::scene::coins::{Ledger, account, coin, endowment, terms};
-use crate::scene::held;
+use crate::scene::{held, plain};
 use crate::trail::Totals;
 
 /// A watch of the root, under a rule, and who has what.
@@ -31,7 +31,7 @@ impl Scene {
 
     fn parts(&mut self, n: u32, spends: &[(u32, u32)], makes: &[(Option<u8>, u64)]) -> Vec<Part> {
         let pool = self.ledger.pool(n, u64::from(n), spends, makes);
-        self.trail.join(&self.terms, &mut self.knowledge, &pool)
+        self.trail.join(&self.terms, &mut self.knowledge, &pool, &plain).unwrap()
     }
 
     fn totals(&self) -> Totals {
@@ -141,7 +141,7 @@ fn money_that_an_exchange_holds_is_not_followed_into_its_hot_wallet() {
     // As `Watched` does when something is learnt.
     scene.trail = Trail::begin(&scene.terms, &scene.knowledge);
     let pool = endowment(&[(0, 100)]).pool(1, 1, &[(0, 0)], &[(Some(1), 100)]);
-    let parts = scene.trail.join(&scene.terms, &mut scene.knowledge, &pool);
+    let parts = scene.trail.join(&scene.terms, &mut scene.knowledge, &pool, &plain).unwrap();
     assert!(matches!(&parts[0].outcome, Outcome::Hop(Hop { reached: Reached::Held(_), .. })));
     assert!(scene.join(2, &[(1, 0)], &[(Some(5), 100)]).is_empty());
     assert_eq!(scene.totals().arrived, 100u64.into());
@@ -154,6 +154,16 @@ fn what_has_no_address_ends_there_and_says_so() {
     assert_eq!(short(&parts), said(&[("out/0 nowhere", 60), ("out/1 at 1", 40)]));
     assert_eq!(parts[0].sighting.to, account(0));
     assert_eq!(scene.totals().ended, 60u64.into());
+}
+
+#[test]
+fn without_what_is_known_of_a_payee_nothing_moves() {
+    let mut scene = Scene::new(TaintRule::TracedFirst, 100, &[(0, 100)]);
+    let before = scene.trail.clone();
+    let pool = scene.ledger.pool(1, 1, &[(0, 0)], &[(Some(1), 100)]);
+    let joined = scene.trail.join(&scene.terms, &mut scene.knowledge, &pool, &|_: &Account| None);
+    assert_eq!(joined, Err(Missing::Facts(account(1))));
+    assert_eq!(scene.trail, before);
 }
 
 #[test]

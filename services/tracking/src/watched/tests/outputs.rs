@@ -9,7 +9,7 @@ use proptest::sample::select;
 use super::{Store, standing, told};
 use crate::knowledge::Standing;
 use crate::scene::coins::{account, endowment, terms};
-use crate::scene::held;
+use crate::scene::{held, plain};
 use crate::terms::Terms;
 use crate::trail::Pool;
 use crate::trail::laws_of_pools::{Maker, Plan, plan};
@@ -21,7 +21,7 @@ fn watch(terms: Terms) -> Watched {
 
 fn see(watched: &mut Watched, pools: &[Pool]) -> News {
     pools.iter().for_each(|pool| {
-        watched.see_pool(pool.clone());
+        watched.see_pool(pool.clone(), &plain).unwrap();
     });
     watched.settle()
 }
@@ -97,7 +97,7 @@ proptest! {
                     let height = chain.len() as u64 + 1;
                     let mut maker = before[chain.len()].clone();
                     let block: Vec<Pool> = plans.iter().filter_map(|plan| maker.make(height, plan)).collect();
-                    block.iter().for_each(|pool| { watched.see_pool(pool.clone()); });
+                    block.iter().for_each(|pool| { watched.see_pool(pool.clone(), &plain).unwrap(); });
                     chain.push(block);
                     before.push(maker);
                 }
@@ -118,7 +118,7 @@ proptest! {
         }
 
         let mut fresh = Watched::knowing(terms.clone(), watched.knowledge().clone());
-        chain.iter().flatten().for_each(|pool| { fresh.see_pool(pool.clone()); });
+        chain.iter().flatten().for_each(|pool| { fresh.see_pool(pool.clone(), &plain).unwrap(); });
         let afresh = fresh.settle();
         let totals = watched.totals();
         prop_assert_eq!(fresh.totals(), totals.clone());

@@ -1,0 +1,185 @@
+//! Transactions that wait to be included: looked at beside the reading of blocks, and said as warnings.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use haetae_core::{Moment, micros};
+use sqlx::PgConnection;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Reader;
+use crate::asked::Asked;
+use crate::book::Foreseen;
+use crate::db;
+use crate::source::{Block, ChainSource, Waiting};
+use crate::tell::{self, Told};
+use crate::waiting::{self, Claim, Fate, Waits};
+
+/// Asks a node what waits, as long as anybody is there to hear it. `interest` is 0 where nobody wants to know, and changes
+/// when everything has to be looked at again: another watch may see more in it.
+pub(super) async fn keep_looking(
+    source: Arc<dyn ChainSource>,
+    every: Duration,
+    interest: watch::Receiver<u64>,
+    tell: mpsc::Sender<Waiting>,
+) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known: HashSet<B256> = HashSet::new();
+    let mut looked_for = 0;
+    loop {
+        ticks.tick().await;
+        let wanted = *interest.borrow();
+        if wanted != looked_for {
+            known.clear();
+            looked_for = wanted;
+        }
+        if wanted == 0 {
+            continue;
+        }
+        match source.waiting(&known).await {
+            Ok(Some(waiting)) => {
+                known.retain(|id| waiting.all.contains(id));
+                known.extend(waiting.new.iter().map(|pending| pending.id));
+                if tell.send(waiting).await.is_err() {
+                    return;
+                }
+            }
+            // Nodes of this chain do not show it.
+            Ok(None) => return,
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "what waits is not known now"),
+        }
+    }
+}
+
+impl Reader {
+    /// Notes whether anybody wants to know what waits.
+    pub(super) fn note_interest(&mut self) {
+        if self.book.len() > self.watches_looked_for {
+            self.looks += 1;
+        }
+        self.watches_looked_for = self.book.len();
+        let wanted = if self.lease.is_held() && !self.book.is_empty() { self.looks } else { 0 };
+        self.interest.send_if_modified(|known| std::mem::replace(known, wanted) != wanted);
+    }
+
+    /// Says what is new among those that wait.
+    pub(super) async fn hear_waiting(&mut self, waiting: Waiting) -> anyhow::Result<()> {
+        if !self.lease.is_held() {
+            return Ok(());
+        }
+        let asked = self.ask_about(&waiting).await;
+        let voice = Arc::clone(&self.voice);
+        let mut tx = voice.log.begin().await?;
+        let Some(head) = db::chain::lock_head(&mut tx, &self.chain).await? else { return Ok(()) };
+        self.refresh(&mut tx, head).await?;
+        if head.at.number > waiting.newest.number {
+            // Blocks have been read since that may hold some of these: all are looked at again.
+            self.looks += 1;
+            return Ok(());
+        }
+
+        let known = db::waiting::all(&mut *tx, &self.chain).await?;
+        let mut fates: Vec<(Waits, Fate)> = Vec::new();
+        let mut foreseen: HashMap<_, Foreseen> = HashMap::new();
+        for pending in &waiting.new {
+            let replaced = waiting::seen(&known, pending.id, &pending.claims);
+            fates.extend(replaced.into_iter().map(|(waits, fate)| (waits.clone(), fate)));
+            for found in self.book.foresee(pending, &asked) {
+                fates.push((found.waits.clone(), Fate::Seen));
+                foreseen.insert((found.waits.watch, found.waits.transaction), found);
+            }
+        }
+        // What is gone may be in a block that was not read yet.
+        if head.at == waiting.newest {
+            let left = waiting::left(&known, &waiting.all);
+            fates.extend(left.into_iter().map(|(waits, fate)| (waits.clone(), fate)));
+        }
+        let told = self.tell_fates(&mut tx, fates, &foreseen).await?;
+        if !told.is_empty() {
+            self.version = voice.say(&mut tx, &self.chain, &[], told, micros(Moment::now_utc())).await?;
+            voice.log.commit(tx).await?;
+        }
+        Ok(())
+    }
+
+    /// What blocks make of those that waited, to be said. The chain's head is locked.
+    pub(super) async fn settle_waiting(&self, conn: &mut PgConnection, blocks: &[Block]) -> sqlx::Result<Vec<Told>> {
+        let mut waiting = db::waiting::all(&mut *conn, &self.chain).await?;
+        let mut fates = Vec::new();
+        for block in blocks {
+            if waiting.is_empty() {
+                break;
+            }
+            let held = Held::of(block);
+            let settled = waiting::included(&waiting, block.at.number, |waits| held.of_either(waits));
+            let settled: Vec<(Waits, Fate)> = settled.into_iter().map(|(waits, fate)| (waits.clone(), fate)).collect();
+            waiting.retain(|waits| !settled.iter().any(|(settled, _)| settled == waits));
+            fates.extend(settled);
+        }
+        self.tell_fates(conn, fates, &HashMap::new()).await
+    }
+
+    /// Stores what became of those that wait, and gives what has to be said: what is not said already, and of each the first
+    /// word only.
+    async fn tell_fates(
+        &self,
+        conn: &mut PgConnection,
+        fates: Vec<(Waits, Fate)>,
+        foreseen: &HashMap<(haetae_core::WatchId, B256), Foreseen>,
+    ) -> sqlx::Result<Vec<Told>> {
+        let now = micros(Moment::now_utc());
+        let mut told = Vec::new();
+        let mut settled = HashSet::new();
+        for (waits, fate) in fates {
+            let key = (waits.watch, waits.transaction);
+            if settled.insert(key) && db::waiting::note(conn, &self.chain, &waits, fate).await? {
+                let payments = foreseen.get(&key).map(|found| found.payments.as_slice()).unwrap_or_default();
+                told.push(tell::waiting(&self.chain, &waits, fate, payments, now));
+            }
+        }
+        Ok(told)
+    }
+
+    /// What those that wait spend, as far as a node can say: one that it cannot say of is passed over.
+    async fn ask_about(&self, waiting: &Waiting) -> Asked {
+        let mut asked = Asked::default();
+        for pending in &waiting.new {
+            let needs = self.book.needs_to_foresee(pending);
+            if let Err(error) = asked.complete(needs, &[], &self.witnesses(), waiting.newest.number).await {
+                tracing::debug!(error = format!("{error:#}"), "a transaction that waits is passed over");
+            }
+        }
+        asked
+    }
+}
+
+/// What a block holds: transactions, and outputs that they spend.
+struct Held {
+    transactions: HashSet<B256>,
+    spent: HashMap<Claim, B256>,
+}
+
+impl Held {
+    fn of(block: &Block) -> Self {
+        let name = |id: bitcoin::Txid| crate::bitcoin::shown(id);
+        let transfers = block.transfers().iter().map(|transfer| transfer.transaction);
+        let transactions = block.transactions().iter().map(|transaction| name(transaction.id));
+        let spent = block.transactions().iter().flat_map(|transaction| {
+            let by = name(transaction.id);
+            transaction.body.input.iter().map(move |input| (Claim::Output(input.previous_output), by))
+        });
+        Self { transactions: transfers.chain(transactions).collect(), spent: spent.collect() }
+    }
+
+    /// The transaction that waited, or the one that excludes it.
+    fn of_either(&self, waits: &Waits) -> Option<B256> {
+        if self.transactions.contains(&waits.transaction) {
+            return Some(waits.transaction);
+        }
+        waits.claims.iter().find_map(|claim| self.spent.get(claim).copied())
+    }
+}
