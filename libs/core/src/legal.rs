@@ -36,11 +36,13 @@ pub enum RequestKind {
     Halt,
     /// Let orders go out again.
     Resume,
+    /// End a watch before its period is over.
+    EndWatch,
 }
 
 impl RequestKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ConfirmAddress,
         Self::Watch,
         Self::StandingFreeze,
@@ -48,6 +50,7 @@ impl RequestKind {
         Self::Release,
         Self::Halt,
         Self::Resume,
+        Self::EndWatch,
     ];
 
     /// The name in rules and in tables.
@@ -60,17 +63,19 @@ impl RequestKind {
             Self::Release => "release",
             Self::Halt => "halt",
             Self::Resume => "resume",
+            Self::EndWatch => "end-watch",
         }
     }
 
-    /// Whether a person alone may ever have it done: a question touches nobody's property, and a brake must not wait.
+    /// Whether a person alone may ever have it done: a question touches nobody's property, a brake must not wait, and nobody
+    /// is harmed by not being watched.
     const fn may_go_unapproved(self) -> bool {
-        matches!(self, Self::ConfirmAddress | Self::Halt)
+        matches!(self, Self::ConfirmAddress | Self::Halt | Self::EndWatch)
     }
 
-    /// Whether it is done under the document. Giving back and braking need none, and must not end with it.
+    /// Whether it is done under the document. Giving back, braking and ending need none, and must not end with it.
     pub const fn needs_document(self) -> bool {
-        !matches!(self, Self::Release | Self::Halt | Self::Resume)
+        !matches!(self, Self::Release | Self::Halt | Self::Resume | Self::EndWatch)
     }
 }
 
@@ -127,6 +132,10 @@ pub struct Limits {
     pub max_legs_per_hour: u32,
     /// Distinct account holders.
     pub max_holders: u32,
+    /// Watches of one case that are under way at the same time; none where it does not matter how many.
+    pub max_watches_of_case: Option<u32>,
+    /// Watches of the agency that are under way at the same time, under whatever basis; likewise.
+    pub max_watches_of_agency: Option<u32>,
 }
 
 /// The most that may be frozen: for an asset, else for any asset of its chain, else for any asset.
@@ -173,6 +182,12 @@ pub enum NotAllowed {
     /// Too wide.
     #[error("the legal basis allows at most {0}")]
     Limit(u32),
+    /// Too many watches of the case.
+    #[error("the legal basis allows at most {0} watches of a case at the same time")]
+    WatchesOfCase(u32),
+    /// Too many watches of the agency.
+    #[error("the legal basis allows at most {0} watches of an agency at the same time")]
+    WatchesOfAgency(u32),
 }
 
 impl From<NotAllowed> for Reason {
@@ -185,6 +200,7 @@ impl From<NotAllowed> for Reason {
             NotAllowed::Period(_) | NotAllowed::NoPeriod => Self::PeriodOverLimit,
             NotAllowed::Cap(_) | NotAllowed::NoCap => Self::CapOverLimit,
             NotAllowed::Limit(_) => Self::LimitOverLimit,
+            NotAllowed::WatchesOfCase(_) | NotAllowed::WatchesOfAgency(_) => Self::TooManyWatches,
         }
     }
 }
@@ -293,6 +309,19 @@ impl LegalBasis {
             None => Err(NotAllowed::NoCap),
             Some(most) if amount > *most => Err(NotAllowed::Cap(*most)),
             Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether one more watch may begin where so many of the case and of the agency are under way.
+    ///
+    /// # Errors
+    /// [`NotAllowed::WatchesOfCase`], [`NotAllowed::WatchesOfAgency`].
+    pub fn another_watch(&self, of_case: u64, of_agency: u64) -> Result<(), NotAllowed> {
+        let full = |most: Option<u32>, now: u64| most.filter(|most| now >= u64::from(*most));
+        match (full(self.limits.max_watches_of_case, of_case), full(self.limits.max_watches_of_agency, of_agency)) {
+            (Some(most), _) => Err(NotAllowed::WatchesOfCase(most)),
+            (None, Some(most)) => Err(NotAllowed::WatchesOfAgency(most)),
+            (None, None) => Ok(()),
         }
     }
 

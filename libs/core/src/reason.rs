@@ -87,6 +87,7 @@ reasons! {
     CapOverLimit "CAP_OVER_LIMIT" InvalidArgument "The amount is more than the legal basis allows, or than was stolen." => "Ask for less."
     LimitOverLimit "LIMIT_OVER_LIMIT" InvalidArgument "A limit is wider than the legal basis allows." => "Ask for a narrower limit, or leave it 0 for the basis' own."
     StartNotFound "START_NOT_FOUND" InvalidArgument "The transaction that a watch is to begin with is in no block of the chain, or moves nothing of what was stolen to its root or from it." => "Check the transaction, the root and the assets. While the transaction waits for a block, watch without a start."
+    TooManyWatches "TOO_MANY_WATCHES" InvalidArgument "The case, or the agency, has as many watches under way as the legal basis allows." => "End a watch that is not needed any more, or have the limit raised in the agency's rules."
     RequestIdReused "REQUEST_ID_REUSED" AlreadyExists "This request_id was used with other content." => "Use a fresh UUID for new content; the same id only to repeat the same call."
     NotFound "NOT_FOUND" NotFound "There is nothing of that id that the caller may see." => "Check the id, and whether the case is shared with the caller's unit."
     SelfApproval "SELF_APPROVAL" PermissionDenied "The person who asked may not approve." => "Have another authorised person approve."

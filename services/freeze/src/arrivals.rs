@@ -1,4 +1,4 @@
-//! What tracking's log says: stolen money reached an exchange, or did not after all.
+//! What tracking's log says: stolen money reached an exchange, or did not after all; or nobody watches any more.
 
 use anyhow::anyhow;
 use async_trait::async_trait;
@@ -6,7 +6,7 @@ use haetae_core::{Arrival, ArrivalId, ExchangeId, Target, WatchId};
 use haetae_ledger::{FollowedEntry, HandleError, Handler};
 use haetae_wire::read;
 use haetae_wire::signed::open_arrival;
-use haetae_wire::tracking::v1::{AddressConcluded, ArrivalMoved, Conclusion};
+use haetae_wire::tracking::v1::{AddressConcluded, ArrivalMoved, Conclusion, WatchMoved};
 use prost::Message;
 use sqlx::PgConnection;
 
@@ -25,6 +25,7 @@ impl Handler for Arrivals {
         match entry.kind.as_str() {
             "arrival" => self.arrived(tx, entry).await,
             "arrival-retracted" => self.retracted(tx, &ArrivalMoved::decode(entry.payload.as_slice())?).await,
+            "watch-ended" => self.watch_ended(tx, &WatchMoved::decode(entry.payload.as_slice())?).await,
             "address-concluded" => self.concluded(tx, &AddressConcluded::decode(entry.payload.as_slice())?).await,
             _ => Ok(()),
         }
@@ -63,6 +64,19 @@ impl Arrivals {
         for request in db::standing_on(tx, watch).await? {
             let command = Command::Retracted { arrival, exchange: exchange.clone() };
             self.0.decide(tx, request, command, now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Its period is over, or people have ended it: what waits is not frozen any more.
+    async fn watch_ended(&self, tx: &mut PgConnection, fact: &WatchMoved) -> Result<(), HandleError> {
+        let watch = read_all(|v| {
+            let watch = read::present(v, "watch", fact.watch.as_ref())?;
+            read::parse::<WatchId>(v, "watch.watch_id", &watch.watch_id)
+        })?;
+        db::take_turn(tx).await?;
+        for request in db::standing_on(tx, watch).await? {
+            self.0.decide(tx, request, Command::WatchEnded, now()).await?;
         }
         Ok(())
     }

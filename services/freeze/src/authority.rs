@@ -86,6 +86,8 @@ pub enum Command {
     Release(BTreeSet<LegId>),
     /// Release every leg and freeze nothing more.
     End,
+    /// The watch that it is armed on has ended: nothing more is frozen, and what is stays.
+    WatchEnded,
     /// Dispatch was resumed.
     Resume,
     /// Send what is owed and due.
@@ -145,6 +147,7 @@ impl Authority {
                 then.standing(standing::Command::End);
                 self.legs.keys().for_each(|leg| then.release(*leg));
             }
+            Command::WatchEnded => then.standing(standing::Command::End),
             Command::Resume => {
                 then.each_leg(|leg| leg.owed.is_some(), &leg::Command::Due { resumed: true });
                 then.standing(standing::Command::Resume);

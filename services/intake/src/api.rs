@@ -300,6 +300,13 @@ impl IntakeService for Api {
         self.read_watch(request).await
     }
 
+    async fn list_watches(
+        &self,
+        request: Request<v1::ListWatchesRequest>,
+    ) -> Result<Response<v1::ListWatchesResponse>, Status> {
+        self.read_watches(request).await
+    }
+
     async fn list_trail(
         &self,
         request: Request<v1::ListTrailRequest>,

@@ -108,7 +108,7 @@ pub(crate) fn may_submit(actor: Actor<'_>, kind: RequestKind) -> Result<(), Reas
     let may = match kind {
         // A brake is pulled by those who would otherwise answer for the orders.
         RequestKind::Halt => actor.is(APPROVER),
-        RequestKind::Resume => actor.is(APPROVER) || actor.is(INVESTIGATOR),
+        RequestKind::Resume | RequestKind::EndWatch => actor.is(APPROVER) || actor.is(INVESTIGATOR),
         _ => actor.is(INVESTIGATOR),
     };
     if may { Ok(()) } else { Err(Reason::RoleMissing) }

@@ -122,6 +122,9 @@ impl Intake {
         if let Some(proposal) = &proposal {
             let references = self.references(tx, unit, proposal).await?;
             grant::check_references(&mut v, proposal, &references, now);
+            if let Ok(basis) = self.rules.basis(&proposal.basis) {
+                grant::check_watches(&mut v, proposal, basis, &references);
+            }
         }
         let proposal = v.finish(proposal).map_err(Fault::Invalid)?;
         approval::may_submit(Actor { person, roles }, proposal.asked.kind())?;
@@ -327,7 +330,12 @@ impl Intake {
     async fn references(&self, tx: &mut PgConnection, unit: &Unit, proposal: &Proposal) -> Result<References, Fault> {
         let mut references = References::default();
         match &proposal.asked {
-            Asked::StandingFreeze { watch, .. } => references.watch = self.watch_in_force(tx, unit, *watch).await?,
+            Asked::Watch(_) => {
+                references.watches = db::watches::under_way(tx, &unit.agency, &proposal.case_number).await?;
+            }
+            Asked::StandingFreeze { watch, .. } | Asked::EndWatch(watch) => {
+                references.watch = self.watch_in_force(tx, unit, *watch).await?;
+            }
             Asked::Release { frozen_by, .. } => references.frozen = self.frozen(tx, unit, *frozen_by).await?,
             Asked::Resume(scope) => {
                 references.halted = !db::halts(tx, &unit.agency, &scope.key()).await?.is_empty();
@@ -354,7 +362,7 @@ impl Intake {
             root,
             stolen,
             until,
-            over: request.life.state == State::Closed,
+            over: request.life.state == State::Closed || db::watches::has_ended(tx, watch).await?,
             exchanges: request.proposal.exchanges,
         }))
     }

@@ -1,4 +1,5 @@
-//! All SQL of intake: requests here, packs of labels in `labels`, what is told of them in `updates`, what came of them in `outcome`.
+//! All SQL of intake: requests here, packs of labels in `labels`, what is told of requests in `updates`, what came of them in
+//! `outcome`, the watches among them in `watches`.
 
 pub(crate) mod labels;
 pub(crate) mod outcome;
@@ -84,6 +85,9 @@ macro_rules! requests {
         )
     };
 }
+
+// Has such queries of its own.
+pub(crate) mod watches;
 
 /// A row that does not read back is damage, not a caller's fault.
 fn damaged(what: &'static str) -> sqlx::Error {
@@ -287,7 +291,9 @@ pub(crate) async fn insert(tx: &mut PgConnection, request: &Request) -> Result<b
 pub(crate) async fn save(tx: &mut PgConnection, request: &Request) -> Result<()> {
     sqlx::query(
         "update request set state = $2, content = $3, reason = $4, watch_id = $5, watch_until = $6, freeze_until = $7,
-                            ends_at = $8, version = $9
+                            ends_at = $8, version = $9,
+                            watch_state = case when kind = 'watch' and $5 is not null
+                                               then coalesce(watch_state, 'pending') end
          where id = $1",
     )
     .bind(request.id.0)

@@ -22,7 +22,7 @@ use sqlx::PgConnection;
 use crate::{
     approval::Command,
     commands::{Fault, Intake},
-    db::{self, Unit},
+    db::{self, Unit, watches::WatchState},
     proposal::Asked,
 };
 
@@ -49,7 +49,9 @@ impl Handler for Tracking {
             }
             "watch-refused" => {
                 let refused = tracking::WatchRefused::decode(bytes)?;
-                let Some((id, _)) = of_watch(tx, &refused.watch_id).await? else { return Ok(()) };
+                let Some((id, unit)) = of_watch(tx, &refused.watch_id).await? else { return Ok(()) };
+                db::updates::lock_unit(tx, &unit).await?;
+                db::watches::put_state(tx, id, WatchState::Ended).await?;
                 self.0.advance_because(tx, id, Command::Close, &refused.reason, entry.time).await?;
                 Ok(())
             }
@@ -109,6 +111,19 @@ impl Tracking {
     ) -> Result<(), HandleError> {
         let Some((id, unit)) = of_watch(tx, &watch.watch_id).await? else { return Ok(()) };
         let ended = entry.kind == "watch-ended";
+        let state = match entry.kind.as_str() {
+            "watch-ended" => WatchState::Ended,
+            "watch-catching-up" => WatchState::CatchingUp,
+            _ => WatchState::Active,
+        };
+        db::updates::lock_unit(tx, &unit).await?;
+        db::watches::put_state(tx, id, state).await?;
+        if let (true, Ok(watch)) = (ended, watch.watch_id.parse()) {
+            for ending in db::watches::ending(tx, watch).await? {
+                self.0.advance(tx, ending, Command::TakeEffect, entry.time).await?;
+                self.0.advance(tx, ending, Command::Close, entry.time).await?;
+            }
+        }
         self.0.tell(tx, id, &unit, Update::Watch(watch), entry.time).await?;
         if !ended {
             self.0.advance(tx, id, Command::TakeEffect, entry.time).await?;

@@ -34,6 +34,8 @@ pub(crate) struct References {
     pub(crate) frozen: Option<Frozen>,
     /// Whether a halt of the scope that a resume names is in force.
     pub(crate) halted: bool,
+    /// Watches of the case and of the agency that are under way, for one more.
+    pub(crate) watches: (u64, u64),
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +73,14 @@ pub(crate) struct Granted {
     pub(crate) freeze_until: Option<Moment>,
     /// When its time is over by itself; none where it only ends otherwise.
     pub(crate) ends_at: Option<Moment>,
+}
+
+/// Notes where the case or the agency has as many watches as its legal basis allows.
+pub(crate) fn check_watches(v: &mut Violations, proposal: &Proposal, basis: &LegalBasis, to: &References) {
+    let (of_case, of_agency) = to.watches;
+    if let (Asked::Watch(_), Err(full)) = (&proposal.asked, basis.another_watch(of_case, of_agency)) {
+        v.add("content.watch", full.into(), full.to_string());
+    }
 }
 
 /// The watch that a request starts.
@@ -112,6 +122,15 @@ pub(crate) fn check_references(v: &mut Violations, proposal: &Proposal, to: &Ref
                 }
             }
         }),
+        Asked::EndWatch(_) => v.within("end_watch", |v| match &to.watch {
+            None => v.add("watch_id", Reason::NotFound, "is no watch that the caller may see"),
+            Some(watch) => {
+                same_case(v, "watch_id", &watch.case_number, proposal);
+                if watch.over || watch.until <= now {
+                    v.add("watch_id", Reason::WrongState, "is a watch that is over");
+                }
+            }
+        }),
         Asked::Resume(_) if !to.halted => {
             v.within("resume", |v| v.add("scope", Reason::WrongState, "is not that of a halt in force"));
         }
@@ -147,6 +166,10 @@ pub(crate) fn grant(
     if !v.is_empty() {
         return Err(Reason::WrongState);
     }
+    check_watches(&mut v, proposal, basis, references);
+    if !v.is_empty() {
+        return Err(Reason::TooManyWatches);
+    }
     let named = if proposal.exchanges.is_empty() { exchanges } else { &proposal.exchanges };
     let grant = Grant { approved, basis, now };
     match &proposal.asked {
@@ -163,6 +186,7 @@ pub(crate) fn grant(
         }
         // A brake is a fact of intake's log, which freeze and the connectors obey; no exchange is told.
         Asked::Halt(_) | Asked::Resume(_) => Ok(Granted::default()),
+        Asked::EndWatch(watch) => Ok(Granted { watch: Some(*watch), ..Granted::default() }),
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) enum Asked {
     Release { frozen_by: RequestId, legs: BTreeSet<LegId> },
     Halt(HaltScope),
     Resume(HaltScope),
+    EndWatch(WatchId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,7 @@ impl Asked {
             Self::Release { .. } => RequestKind::Release,
             Self::Halt(_) => RequestKind::Halt,
             Self::Resume(_) => RequestKind::Resume,
+            Self::EndWatch(_) => RequestKind::EndWatch,
         }
     }
 }
@@ -153,6 +155,7 @@ impl From<&Asked> for Kind {
             }),
             Asked::Halt(scope) => Self::Halt(v1::Halt { scope: Some(scope.into()) }),
             Asked::Resume(scope) => Self::Resume(v1::Resume { scope: Some(scope.into()) }),
+            Asked::EndWatch(watch) => Self::EndWatch(v1::EndWatch { watch_id: watch.to_string() }),
         }
     }
 }

@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
             self.law.zip(name.as_ref()).and_then(|(law, name)| law.rules.basis(name).collect(v, "legal_basis"));
         let document = read::optional(v, "document", wire.document.as_ref());
 
-        let leaves = !matches!(wire.kind, Some(Kind::Release(_) | Kind::Halt(_) | Kind::Resume(_)));
+        let leaves = !matches!(wire.kind, Some(Kind::Release(_) | Kind::Halt(_) | Kind::Resume(_) | Kind::EndWatch(_)));
         let officer = if leaves {
             read::required(v, "officer", wire.officer.as_ref()).map(Some)
         } else {
@@ -109,6 +109,9 @@ impl<'a> Reader<'a> {
             }),
             Kind::Halt(wire) => v.within("halt", |v| self.scope(v, wire.scope.as_ref())).map(Asked::Halt),
             Kind::Resume(wire) => v.within("resume", |v| self.scope(v, wire.scope.as_ref())).map(Asked::Resume),
+            Kind::EndWatch(wire) => {
+                v.within("end_watch", |v| read::parse(v, "watch_id", &wire.watch_id)).map(Asked::EndWatch)
+            }
         };
         self.chains(v, basis, wire);
         if let (Some(law), Some(basis), Some(wire)) = (self.law, basis, &wire.kind) {
@@ -216,7 +219,7 @@ fn accounts(wire: &Kind) -> Vec<(String, &str)> {
             let targets = wire.targets.iter().enumerate();
             targets.map(|(i, target)| (format!("freeze.targets[{i}]"), target)).collect()
         }
-        Kind::StandingFreeze(_) | Kind::Release(_) | Kind::Halt(_) | Kind::Resume(_) => Vec::new(),
+        Kind::StandingFreeze(_) | Kind::Release(_) | Kind::Halt(_) | Kind::Resume(_) | Kind::EndWatch(_) => Vec::new(),
     };
     targets.into_iter().map(|(field, target)| (format!("{field}.account"), target.account.as_str())).collect()
 }
@@ -232,6 +235,7 @@ pub(crate) fn kinds(wire: &Kind) -> &'static [RequestKind] {
         Kind::Release(_) => &[RequestKind::Release],
         Kind::Halt(_) => &[RequestKind::Halt],
         Kind::Resume(_) => &[RequestKind::Resume],
+        Kind::EndWatch(_) => &[RequestKind::EndWatch],
     }
 }
 

@@ -12,3 +12,4 @@ mod read;
 mod refused;
 mod scene;
 mod under_law;
+mod watches;

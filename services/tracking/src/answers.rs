@@ -136,12 +136,16 @@ impl Answers {
     /// What follows for a watch. The head of its chain is locked.
     async fn learn(&self, tx: &mut PgConnection, question: &Question, now: Moment) -> Result<(), HandleError> {
         let (Asker::Watch(watch), account) = (question.asker, &question.target.account) else { return Ok(()) };
+        let (row, mut watched) =
+            db::watch::load(tx, watch).await?.ok_or_else(|| HandleError::poison(anyhow!("a question of no watch")))?;
+        // A watch that has ended finds nothing more, and nothing arrives for it.
+        if !row.active {
+            return Ok(());
+        }
         let conclusion = conclude(&db::question::about(&mut *tx, watch, account).await?);
         if !db::question::conclude(tx, question.asker, account, &conclusion).await? {
             return Ok(());
         }
-        let (row, mut watched) =
-            db::watch::load(tx, watch).await?.ok_or_else(|| HandleError::poison(anyhow!("a question of no watch")))?;
         watched.learn(account, conclusion.standing());
         let found = Found { terms: row.terms, news: watched.settle() };
         let told = tell::concluded(question.asker, &question.subject, &question.target, &conclusion, now);

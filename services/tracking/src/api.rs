@@ -13,9 +13,10 @@ use haetae_wire::convert::{duration, timestamp};
 use haetae_wire::operations::v1::{ChainCapability, ChainState};
 use haetae_wire::read;
 use haetae_wire::tracking::v1::{
-    ChainStatus, GetConfirmationRequest, GetConfirmationResponse, GetWatchRequest, GetWatchResponse, ListChainsRequest,
-    ListChainsResponse, ListTrailEndsRequest, ListTrailEndsResponse, ListTrailRequest, ListTrailResponse, TraceRequest,
-    TraceResponse, TrailItem, tracking_service_server::TrackingService,
+    BatchGetWatchesRequest, BatchGetWatchesResponse, ChainStatus, GetConfirmationRequest, GetConfirmationResponse,
+    GetWatchRequest, GetWatchResponse, ListChainsRequest, ListChainsResponse, ListTrailEndsRequest,
+    ListTrailEndsResponse, ListTrailRequest, ListTrailResponse, TraceRequest, TraceResponse, TrailItem,
+    tracking_service_server::TrackingService,
 };
 use prost::Message as _;
 use sqlx::PgPool;
@@ -34,6 +35,8 @@ use crate::voice::Voice;
 const PAGE: u32 = 200;
 /// Items on a page at most.
 const LARGEST_PAGE: u32 = 1_000;
+/// Watches that are asked for at once.
+const MOST_WATCHES: usize = 200;
 
 /// Begins a transaction whose reads all see the same.
 const SNAPSHOT: &str = "begin transaction isolation level repeatable read, read only";
@@ -52,6 +55,22 @@ impl TrackingService for Api {
         let found = db::watch::load(&mut tx, id).await.map_err(unavailable)?;
         let (row, watched) = found.ok_or_else(|| refuse(Reason::NotFound))?;
         Ok(Response::new(GetWatchResponse { watch: Some(tell::watch(&row, &watched)) }))
+    }
+
+    async fn batch_get_watches(
+        &self,
+        request: Request<BatchGetWatchesRequest>,
+    ) -> Result<Response<BatchGetWatchesResponse>, Status> {
+        let ids = request.into_inner().watch_ids;
+        if ids.len() > MOST_WATCHES {
+            return Err(field("watch_ids", Reason::FieldMalformed, "names more than 200"));
+        }
+        let ids: Vec<_> =
+            ids.iter().map(|id| Ok(parse::<WatchId>("watch_ids", id)?.0)).collect::<Result<_, Status>>()?;
+        let mut tx = self.snapshot().await?;
+        let found = db::watch::load_all(&mut tx, &ids).await.map_err(unavailable)?;
+        let watches = found.iter().map(|(row, watched)| tell::watch(row, watched)).collect();
+        Ok(Response::new(BatchGetWatchesResponse { watches }))
     }
 
     async fn list_trail(&self, request: Request<ListTrailRequest>) -> Result<Response<ListTrailResponse>, Status> {

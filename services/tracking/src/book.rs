@@ -103,6 +103,10 @@ impl Book {
         self.outputs.remove(id);
     }
 
+    pub(crate) fn ids(&self) -> impl Iterator<Item = WatchId> {
+        self.watches.keys().copied()
+    }
+
     pub(crate) fn get(&self, id: WatchId) -> Option<&Watched> {
         self.watches.get(&id)
     }

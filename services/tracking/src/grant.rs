@@ -28,6 +28,8 @@ pub(crate) enum Wanted {
     Watch { terms: Terms, until: Moment, start: Option<Start> },
     /// Ask who holds an account.
     Confirmation { target: Target },
+    /// End a watch before its period is over.
+    End { watch: WatchId },
     /// Nothing: it is for others.
     Nothing,
 }
@@ -65,6 +67,10 @@ pub(crate) fn read_grant(wire: &RequestGranted) -> Result<Grant, Vec<Violation>>
         Some(Kind::ConfirmAddress(confirm)) => {
             let target = v.within("content.confirm_address", |v| read::required(v, "target", confirm.target.as_ref()));
             target.map(|target| Wanted::Confirmation { target })
+        }
+        Some(Kind::EndWatch(end)) => {
+            let watch = v.within("content.end_watch", |v| read::parse(v, "watch_id", &end.watch_id));
+            watch.map(|watch| Wanted::End { watch })
         }
         _ => Some(Wanted::Nothing),
     };

@@ -19,6 +19,7 @@ use crate::labels;
 use crate::question::Asker;
 use crate::tell;
 use crate::terms::Terms;
+use crate::timers;
 use crate::voice::{Voice, unasked};
 use crate::watched::{Stored, Watched};
 
@@ -78,6 +79,10 @@ impl Intake {
             Wanted::Watch { terms, until, start } => self.watch(tx, terms, until, start, &lines, now).await,
             Wanted::Confirmation { target } => {
                 self.confirm(tx, grant.request, &grant.subject, &target, &lines, now).await
+            }
+            Wanted::End { watch } => {
+                timers::end(tx, &self.voice, watch, now).await?;
+                Ok(())
             }
             Wanted::Nothing => Ok(()),
         }

@@ -36,6 +36,7 @@ mod scene;
 #[cfg(test)]
 mod scripted;
 mod segment;
+mod sleepers;
 mod source;
 mod taint;
 mod tell;

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haetae_core::{ChainId, Moment};
+use haetae_core::{ChainId, Moment, WatchId};
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -25,10 +25,15 @@ use crate::db::chain::Head;
 use crate::lease::Lease;
 use crate::metrics::METRICS;
 use crate::segment::{self, NoWay, Segment};
-use crate::source::{BlockRef, ChainSource, Condition};
+use crate::sleepers::Sleepers;
+use crate::source::{Block, BlockRef, ChainSource, Condition};
 use crate::tell::Told;
 use crate::voice::{Found, Mark, Voice};
 
+/// Changed watches that are looked at in one go.
+const PAGE: i64 = 20_000;
+/// Watches that are read into the book in one go.
+const LOADED_AT_ONCE: usize = 500;
 /// How often it is looked besides being told.
 const TICK: Duration = Duration::from_millis(250);
 /// How often a node is asked at most what waits to be included: that can be very much.
@@ -45,9 +50,16 @@ pub(crate) struct Reader {
     source: Arc<dyn ChainSource>,
     voice: Arc<Voice>,
     lease: Lease,
+    /// Watches of which something has happened.
     book: Book,
-    /// The version of the chain's watches that the book has.
+    /// The others.
+    sleepers: Sleepers,
+    /// Watches that are to be read into the book: they woke, or the book that they were in was thrown away.
+    to_load: Vec<WatchId>,
+    /// The version of the chain's watches that book and sleepers have.
     version: i64,
+    /// The same, as it is stored.
+    stored: i64,
     finalized: Option<u64>,
     finality_asked: Option<Instant>,
     /// Since when there is a block that nobody has read.
@@ -84,7 +96,10 @@ impl Reader {
             labels,
             source,
             voice,
+            sleepers: Sleepers::default(),
+            to_load: Vec::new(),
             version: 0,
+            stored: 0,
             finalized: None,
             finality_asked: None,
             waiting_since: None,
@@ -209,7 +224,10 @@ impl Reader {
                 return Err(error.into());
             }
         };
-        self.refresh(&mut *pool.acquire().await?, head).await?;
+        let mut conn = pool.acquire().await?;
+        self.refresh(&mut conn, head).await?;
+        self.wake(&mut conn, &segment.blocks).await?;
+        drop(conn);
         let mut asked = Asked::default();
         asked.complete(self.book.needs(&segment.blocks), &segment.blocks, &self.witnesses(), newest.number).await?;
         // Each round answers one more of the questions that a segment can raise.
@@ -217,7 +235,6 @@ impl Reader {
             match self.write(head, &segment, newest, &asked).await {
                 Ok(Written::Yes | Written::Overtaken) => return Ok(true),
                 Err(error) => {
-                    // What the book holds is not what was stored.
                     self.forget();
                     // A watch came in just now, or a way led through accounts of several blocks.
                     let needed = error.downcast::<Needed>()?;
@@ -240,6 +257,7 @@ impl Reader {
         let head = db::chain::lock_head(&mut tx, &self.chain).await?;
         let Some(head) = head.filter(|head| head.at == expected.at) else { return Ok(Written::Overtaken) };
         self.refresh(&mut tx, head).await?;
+        self.wake(&mut tx, &segment.blocks).await?;
 
         let now = voice.now();
         let mut touched = BTreeSet::new();
@@ -267,6 +285,7 @@ impl Reader {
         let fates = self.settle_waiting(&mut tx, &segment.blocks).await?;
         let marks = self.say(&mut tx, &blocks, found, fates, now).await?;
         voice.log.commit(tx).await?;
+        self.stored = self.version;
         for (watch, transfer, finality) in marks {
             if let Some(watched) = self.book.get_mut(watch) {
                 watched.mark(&transfer, finality);
@@ -314,25 +333,58 @@ impl Reader {
 
     /// Brings the book up to what is stored.
     async fn refresh(&mut self, conn: &mut PgConnection, head: Head) -> Result<(), sqlx::Error> {
-        if head.watch_version == self.version {
-            return Ok(());
+        let mut after = None;
+        while head.watch_version != self.version {
+            let changed = db::watch::changed_since(&mut *conn, &self.chain, self.version, after, PAGE).await?;
+            let Some(last) = changed.last() else {
+                (self.version, self.stored) = (head.watch_version, head.watch_version);
+                break;
+            };
+            after = Some((last.version, last.id));
+            for watch in changed {
+                let root = watch.root.bytes();
+                if let Some(root) = root {
+                    self.sleepers.remove(root, watch.id);
+                }
+                self.book.remove(watch.id);
+                match root.filter(|_| watch.quiet) {
+                    _ if !watch.active => {}
+                    Some(root) => self.sleepers.put(root, watch.id),
+                    None => self.to_load.push(watch.id),
+                }
+            }
         }
-        let changed = db::watch::changed_since(&mut *conn, &self.chain, self.version).await?;
-        let active: Vec<_> = changed.iter().filter(|(_, active)| *active).map(|(id, _)| id.0).collect();
-        let loaded = db::watch::load_all(conn, &active).await?;
-        for (id, _) in changed {
-            self.book.remove(id);
+        self.load(conn).await
+    }
+
+    /// Reads the watches into the book that wait for it, in parts.
+    async fn load(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        while !self.to_load.is_empty() {
+            let from = self.to_load.len().saturating_sub(LOADED_AT_ONCE);
+            let ids: Vec<_> = self.to_load[from..].iter().map(|id| id.0).collect();
+            for (row, watched) in db::watch::load_all(&mut *conn, &ids).await? {
+                if row.active {
+                    self.book.put(watched);
+                }
+            }
+            self.to_load.truncate(from);
         }
-        for (_, watched) in loaded {
-            self.book.put(watched);
-        }
-        self.version = head.watch_version;
         Ok(())
     }
 
+    /// Reads the watches into the book that start at an account which pays in these blocks.
+    async fn wake(&mut self, conn: &mut PgConnection, blocks: &[Block]) -> Result<(), sqlx::Error> {
+        for transfer in blocks.iter().flat_map(Block::transfers) {
+            self.to_load.extend(self.sleepers.wake(&transfer.from));
+        }
+        self.load(conn).await
+    }
+
+    /// What the book holds is not what was stored: what was in it is read again.
     fn forget(&mut self) {
-        self.book = Book::new(self.chain.clone());
-        self.version = 0;
+        let book = std::mem::replace(&mut self.book, Book::new(self.chain.clone()));
+        self.to_load.extend(book.ids());
+        self.version = self.stored;
     }
 
     fn witnesses(&self) -> Witnesses<'_> {
@@ -378,6 +430,8 @@ impl Reader {
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod speed;
 #[cfg(test)]
 mod weeks;
 #[cfg(test)]

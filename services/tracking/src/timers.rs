@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use haetae_core::{Moment, WatchId};
 use haetae_ledger::AppendError;
+use sqlx::PgConnection;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -74,22 +75,29 @@ pub(crate) async fn ask_again(voice: &Voice, now: Moment) -> Result<usize, Appen
 /// Ends the watches whose period is over.
 pub(crate) async fn end_watches(voice: &Voice, now: Moment) -> Result<(), AppendError> {
     for watch in db::watch::over(voice.log.pool(), now).await? {
-        end(voice, watch, now).await?;
+        let mut tx = voice.log.begin().await?;
+        if end(&mut tx, voice, watch, now).await? {
+            voice.log.commit(tx).await?;
+        }
     }
     Ok(())
 }
 
-async fn end(voice: &Voice, watch: WatchId, now: Moment) -> Result<(), AppendError> {
-    let mut tx = voice.log.begin().await?;
-    let Some(chain) = db::watch::chain_of(&mut *tx, watch).await? else { return Ok(()) };
-    db::chain::lock_head(&mut tx, &chain).await?;
-    let version = db::chain::bump(&mut tx, &chain).await?;
-    if !db::watch::end(&mut tx, watch, version).await? {
-        return Ok(());
+/// Ends a watch. False where it has ended, or never began.
+pub(crate) async fn end(
+    tx: &mut PgConnection,
+    voice: &Voice,
+    watch: WatchId,
+    now: Moment,
+) -> Result<bool, AppendError> {
+    let Some(chain) = db::watch::chain_of(&mut *tx, watch).await? else { return Ok(false) };
+    db::chain::lock_head(tx, &chain).await?;
+    let version = db::chain::bump(tx, &chain).await?;
+    if !db::watch::end(tx, watch, version).await? {
+        return Ok(false);
     }
-    if let Some((row, watched)) = db::watch::load(&mut tx, watch).await? {
-        voice.append(&mut tx, vec![tell::watch_moved("watch-ended", &row, &watched, now)]).await?;
+    if let Some((row, watched)) = db::watch::load(tx, watch).await? {
+        voice.append(tx, vec![tell::watch_moved("watch-ended", &row, &watched, now)]).await?;
     }
-    voice.log.commit(tx).await?;
-    Ok(())
+    Ok(true)
 }

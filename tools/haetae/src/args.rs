@@ -138,7 +138,7 @@ pub(crate) enum RequestCommand {
     },
     /// Print an example of a request file, every field explained.
     Example {
-        /// confirm-address, watch, standing-freeze, freeze, release, halt or resume.
+        /// confirm-address, watch, standing-freeze, freeze, release, halt, resume or end-watch.
         kind: RequestKind,
     },
     /// Approve a request of another person.
@@ -205,6 +205,18 @@ pub(crate) struct Decide {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WatchCommand {
+    /// List the unit's watches, newest first.
+    List {
+        /// Only those of this case.
+        #[arg(long, value_name = "NUMBER")]
+        case: Option<String>,
+        /// Only those pending, active or ended.
+        #[arg(long, value_parser = watch_state)]
+        state: Option<i32>,
+        /// At most this many; 0 for all.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
     /// Where a watch stands, how much is where, and the trail.
     Show {
         /// The watch.
@@ -470,6 +482,15 @@ fn state(name: &str) -> Result<i32, String> {
     )
 }
 
+fn watch_state(name: &str) -> Result<i32, String> {
+    use haetae_wire::tracking::v1::WatchState;
+    let full = format!("WATCH_STATE_{}", name.to_uppercase());
+    WatchState::from_str_name(&full)
+        .filter(|state| *state != WatchState::Unspecified)
+        .map(Into::into)
+        .ok_or_else(|| "the states are pending, active, ended".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -507,5 +528,8 @@ mod tests {
         let cli = parse("haetae request list --state awaiting-approval").unwrap();
         assert!(matches!(cli.command, Command::Request(RequestCommand::List { state: Some(1), .. })));
         assert!(parse("haetae request list --state unspecified").is_err());
+        let cli = parse("haetae watch list --case 7 --state ended").unwrap();
+        assert!(matches!(cli.command, Command::Watch(WatchCommand::List { state: Some(2), .. })));
+        assert!(parse("haetae watch list --state over").is_err());
     }
 }

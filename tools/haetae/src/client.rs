@@ -9,7 +9,7 @@ use haetae_mesh::Peer;
 use haetae_wire::{
     freeze::v1::Leg,
     intake::v1::{self, intake_service_client::IntakeServiceClient},
-    tracking::v1::{Confirmation, TrailItem, Watch},
+    tracking::v1::{Confirmation, TrailItem, Watch, WatchState},
 };
 use tonic::{
     Request, Status, Streaming,
@@ -152,6 +152,33 @@ impl Intake {
             newest_first: true,
         };
         Ok(self.client.list_trail(asked).await?.into_inner().items)
+    }
+
+    /// At most `limit` watches, newest first; all of them for 0. The token goes on where they were cut.
+    pub(crate) async fn watches(
+        &mut self,
+        case_number: String,
+        state: WatchState,
+        limit: usize,
+    ) -> Result<v1::ListWatchesResponse, Failure> {
+        let purpose = self.purpose()?;
+        let mut all = v1::ListWatchesResponse::default();
+        loop {
+            let left = if limit == 0 { usize::MAX } else { limit - all.watches.len() };
+            let asked = v1::ListWatchesRequest {
+                case_number: case_number.clone(),
+                state: state.into(),
+                page_size: i32::try_from(left).unwrap_or(PAGE).min(PAGE),
+                page_token: std::mem::take(&mut all.next_page_token),
+                purpose: purpose.clone(),
+            };
+            let page = self.client.list_watches(asked).await?.into_inner();
+            all.watches.extend(page.watches);
+            all.next_page_token = page.next_page_token;
+            if all.next_page_token.is_empty() || (limit != 0 && all.watches.len() >= limit) {
+                return Ok(all);
+            }
+        }
     }
 
     /// All that a watch found.

@@ -38,6 +38,7 @@ pub(crate) const fn example(kind: RequestKind) -> &'static str {
         RequestKind::Release => include_str!("content/examples/release.toml"),
         RequestKind::Halt => include_str!("content/examples/halt.toml"),
         RequestKind::Resume => include_str!("content/examples/resume.toml"),
+        RequestKind::EndWatch => include_str!("content/examples/end-watch.toml"),
     }
 }
 
@@ -155,6 +156,7 @@ impl Writer<'_> {
             })),
             Wanted::Halt(scope) => Some(Kind::Halt(v1::Halt { scope: Some(scope.into()) })),
             Wanted::Resume(scope) => Some(Kind::Resume(v1::Resume { scope: Some(scope.into()) })),
+            Wanted::EndWatch(end) => Some(Kind::EndWatch(v1::EndWatch { watch_id: end.watch_id.clone() })),
         };
         Some(v1::RequestContent {
             case_number: form.case_number.clone().unwrap_or_default(),

@@ -33,6 +33,7 @@ contracts! {
         intake::ListTrailEndsResponse = "ListTrailEndsResponse",
         intake::GetLabelsResponse = "GetLabelsResponse",
         intake::ListLabelPacksResponse = "ListLabelPacksResponse",
+        intake::ListWatchesResponse = "ListWatchesResponse",
         intake::ListLegsResponse = "ListLegsResponse",
         intake::TraceResponse = "TraceResponse",
         intake::GetSignedOrderResponse = "GetSignedOrderResponse",
@@ -120,6 +121,7 @@ mod tests {
         described::<intake::ListTrailEndsResponse>();
         described::<intake::GetLabelsResponse>();
         described::<intake::ListLabelPacksResponse>();
+        described::<intake::ListWatchesResponse>();
         described::<intake::ListLegsResponse>();
         described::<intake::TraceResponse>();
         described::<intake::GetSignedOrderResponse>();

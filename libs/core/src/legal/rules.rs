@@ -39,6 +39,8 @@ struct WrittenLimits {
     max_degree: u32,
     max_legs_per_hour: u32,
     max_holders: u32,
+    max_watches_of_case: Option<u32>,
+    max_watches_of_agency: Option<u32>,
 }
 
 impl LegalRules {
@@ -172,6 +174,8 @@ impl Faults<'_> {
             max_degree: written.max_degree,
             max_legs_per_hour: written.max_legs_per_hour,
             max_holders: written.max_holders,
+            max_watches_of_case: written.max_watches_of_case,
+            max_watches_of_agency: written.max_watches_of_agency,
         };
         // A watch that may not do the first step is not one. Legs and holders may be 0 where nothing is frozen.
         for (key, value) in [
@@ -179,6 +183,8 @@ impl Faults<'_> {
             ("max_addresses", limits.max_addresses),
             ("max_questions", limits.max_questions),
             ("max_degree", limits.max_degree),
+            ("max_watches_of_case", limits.max_watches_of_case.unwrap_or(1)),
+            ("max_watches_of_agency", limits.max_watches_of_agency.unwrap_or(1)),
         ] {
             if value == 0 {
                 self.add(&format!("limits.{key}"), "must be at least 1");

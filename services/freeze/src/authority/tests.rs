@@ -469,3 +469,17 @@ fn two_exchanges_that_claim_an_account_put_its_legs_under_review() {
     world.tell(Command::Contested { target: found(1).target, contested: true });
     assert!(world.authority.legs.values().all(Leg::under_review));
 }
+
+#[test]
+fn when_the_watch_ends_nothing_more_is_frozen_and_what_is_stays() {
+    let mut world = World::new();
+    world.step(Step::Arrive(1));
+    let ordered = world.outbox.len();
+    assert_eq!(ordered, 1);
+    world.tell(Command::WatchEnded);
+    world.step(Step::Arrive(3));
+    assert_eq!(world.outbox.len(), ordered, "neither a freeze nor a release");
+    let unserved = |claim: &standing::Claim| claim.rest == standing::Rest::Waits(standing::Unserved::AuthorityOver);
+    assert!(world.authority.standing.as_ref().unwrap().claims.iter().any(unserved));
+    assert_eq!(world.tell(Command::WatchEnded), [], "the same fact, read again");
+}

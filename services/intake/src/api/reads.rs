@@ -1,6 +1,6 @@
 //! Reads: each states its purpose, is within the unit, and is recorded before it is answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use haetae_core::{ExchangeId, LegId, Moment, Reason, RequestId, Violations, WatchId};
 use haetae_ledger::{Expected, NewEntry};
@@ -21,7 +21,7 @@ use super::{AGAIN, Api, ahead, caller::Caller, now, page};
 use crate::{
     approval::State,
     commands::Fault,
-    db::{self, After},
+    db::{self, After, watches::WatchState},
     request,
 };
 
@@ -193,6 +193,56 @@ impl Api {
             None => Some(ahead::watch(&asked, watch).ok_or_else(|| refuse(Reason::NotFound))?),
         };
         Ok(Response::new(v1::GetWatchResponse { watch }))
+    }
+
+    pub(super) async fn read_watches(
+        &self,
+        request: Request<v1::ListWatchesRequest>,
+    ) -> Result<Response<v1::ListWatchesResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let mut v = Violations::new();
+        let state = match tracking::WatchState::try_from(message.state) {
+            Ok(tracking::WatchState::Unspecified) => Some(None),
+            Ok(tracking::WatchState::Pending) => Some(Some(WatchState::Pending)),
+            Ok(tracking::WatchState::CatchingUp) => Some(Some(WatchState::CatchingUp)),
+            Ok(tracking::WatchState::Active) => Some(Some(WatchState::Active)),
+            Ok(tracking::WatchState::Ended) => Some(Some(WatchState::Ended)),
+            Err(_) => {
+                v.add("state", Reason::FieldMalformed, "is a value that the contract does not know");
+                None
+            }
+        };
+        let size = page::size(&mut v, message.page_size, 50, 200);
+        purpose(&mut v, &message.purpose);
+        let after = page::after(&caller.unit, &message.page_token)
+            .map_err(|reason| v.add("page_token", reason, "is not one that was given to this unit"))
+            .unwrap_or_default();
+        let (state, size) = v.finish(state.zip(size)).map_err(refuse_all)?;
+        let reading = Reading { method: "ListWatches", resource: String::new(), purpose: &message.purpose };
+        self.record(&caller, reading, now()).await?;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let limit = i64::try_from(size).unwrap_or(i64::MAX).saturating_add(1);
+        let wanted = (Some(message.case_number.as_str()).filter(|case| !case.is_empty()), state);
+        let found = db::watches::list(self.intake.log.pool(), &caller.unit, wanted, after, limit).await;
+        let mut found = found.map_err(Fault::from)?;
+        let more = found.len() > size;
+        found.truncate(size);
+        let next =
+            found.last().filter(|_| more).map(|(_, last)| After { submitted_at: last.submitted_at, id: last.id });
+        let watch_ids = found.iter().map(|(id, _)| id.to_string()).collect();
+        let asked = tracking::BatchGetWatchesRequest { watch_ids };
+        let answer = self.tracking.clone().batch_get_watches(asked).await.map_err(from_peer)?.into_inner();
+        let mut known: HashMap<String, tracking::Watch> =
+            answer.watches.into_iter().map(|watch| (watch.watch_id.clone(), watch)).collect();
+        let watches = found.iter().map(|(id, started)| v1::ListedWatch {
+            watch: known.remove(&id.to_string()).or_else(|| ahead::watch(started, *id)),
+            case: Some((&started.case).into()),
+        });
+        Ok(Response::new(v1::ListWatchesResponse {
+            watches: watches.collect(),
+            next_page_token: next.map(|last| page::token(&caller.unit, last)).unwrap_or_default(),
+        }))
     }
 
     pub(super) async fn read_trail(

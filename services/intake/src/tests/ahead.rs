@@ -45,6 +45,13 @@ impl tracking_service_server::TrackingService for Unread {
         unknown()
     }
 
+    async fn batch_get_watches(
+        &self,
+        _: Request<tracking::BatchGetWatchesRequest>,
+    ) -> Result<Response<tracking::BatchGetWatchesResponse>, Status> {
+        Ok(Response::new(tracking::BatchGetWatchesResponse::default()))
+    }
+
     async fn list_trail(
         &self,
         _: Request<tracking::ListTrailRequest>,

@@ -102,8 +102,21 @@ impl Scene {
         Self::among(nobody("tracking"), nobody("freeze")).await
     }
 
+    /// Its peers are down, and the law is another.
+    pub(super) async fn under(rules: &str) -> Self {
+        Self::made(nobody("tracking"), nobody("freeze"), LegalRules::parse(rules).unwrap()).await
+    }
+
     pub(super) async fn among(tracking: Peer, freeze: Peer) -> Self {
-        let own = TestDb::prepared(b"intake 2 labels", async |pool| {
+        Self::made(tracking, freeze, rules()).await
+    }
+
+    async fn made(tracking: Peer, freeze: Peer, rules: LegalRules) -> Self {
+        let mut key = b"intake".to_vec();
+        for migration in haetae_ledger::MIGRATOR.iter().chain(db::MIGRATOR.iter()) {
+            key.extend_from_slice(&migration.checksum);
+        }
+        let own = TestDb::prepared(&key, async |pool| {
             haetae_ledger::migrate(&pool).await?;
             Ok(db::MIGRATOR.run(&pool).await?)
         });
@@ -121,8 +134,7 @@ impl Scene {
 
         let key = SigningKey::generate(Algorithm::Ed25519);
         let registry = registry(&key);
-        let intake =
-            Arc::new(Intake { log, rules: rules(), keyring: Keyring::from_registry(&registry), registry, key });
+        let intake = Arc::new(Intake { log, rules, keyring: Keyring::from_registry(&registry), registry, key });
         let followers = BTreeSet::from(["intake<-other".to_owned()]);
         let status = StatusApi::new("intake", intake.log.clone(), followers, || async { Ok(Own::default()) });
         let services = Services::new(status, [("tracking".to_owned(), tracking.clone())]);
@@ -401,6 +413,11 @@ pub(super) fn freeze() -> v1::RequestContent {
 pub(super) fn release(frozen_by: &str, legs: &[String]) -> v1::RequestContent {
     let release = v1::Release { frozen_by_request_id: frozen_by.to_owned(), leg_ids: legs.to_vec() };
     v1::RequestContent { document: None, ..under("warrant", Kind::Release(release)) }
+}
+
+pub(super) fn end_watch(watch: &str) -> v1::RequestContent {
+    let end = Kind::EndWatch(v1::EndWatch { watch_id: watch.to_owned() });
+    v1::RequestContent { document: None, ..under("warrant", end) }
 }
 
 pub(super) fn halt_scope(exchange: &str) -> Option<v1::HaltScope> {

@@ -169,21 +169,49 @@ pub(crate) async fn load_all(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Ve
         .collect()
 }
 
-/// Watches of a chain that changed after `version`, ended ones too.
+/// A watch that changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    pub(crate) id: WatchId,
+    pub(crate) root: Account,
+    pub(crate) active: bool,
+    /// Nothing has happened: it knows of no account but its root, and need not know what lies there.
+    pub(crate) quiet: bool,
+    /// With its id, where the list goes on.
+    pub(crate) version: i64,
+}
+
+/// The next watches of a chain that changed after `version`, ended ones too unless it is the first reading; `limit` at most,
+/// in the order of their versions, and those of one version by their ids.
 pub(crate) async fn changed_since(
     db: impl PgExecutor<'_>,
     chain: &ChainId,
     version: i64,
-) -> Result<Vec<(WatchId, bool)>, sqlx::Error> {
-    let rows: Vec<(Uuid, bool)> = sqlx::query_as(
-        "select id, state = 'active' from watch
-         where chain = $1 and version > $2 and ($2 > 0 or state = 'active')",
+    after: Option<(i64, WatchId)>,
+    limit: i64,
+) -> Result<Vec<Changed>, sqlx::Error> {
+    let (from, id) = after.map_or((version, Uuid::max()), |(version, id)| (version, id.0));
+    let rows: Vec<(Uuid, String, bool, bool, i64)> = sqlx::query_as(
+        "select id, root, state = 'active',
+                taint_rule = 'traced-first' and not exists (select from known_account where watch_id = id)
+                    and not exists (select from movement where watch_id = id),
+                version
+         from watch
+         where chain = $1 and (version, id) > ($2, $3) and ($4 > 0 or state = 'active')
+         order by version, id limit $5",
     )
     .bind(chain.as_str())
+    .bind(from)
+    .bind(id)
     .bind(version)
+    .bind(limit)
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|(id, active)| (WatchId(id), active)).collect())
+    rows.into_iter()
+        .map(|(id, root, active, quiet, version)| {
+            Ok(Changed { id: WatchId(id), root: read("root", &root)?, active, quiet, version })
+        })
+        .collect()
 }
 
 /// Notes that these watches changed. The chain's head is locked, and `version` is its newest.

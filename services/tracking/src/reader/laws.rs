@@ -220,7 +220,8 @@ async fn what_stands_after_any_reorganisations_is_what_a_fresh_reading_of_the_br
 async fn a_chain_replayed_with_the_same_answers_is_told_in_the_same_words() {
     let (keys, node) = (Arc::new(Keys::new()), Arc::new(Scripted::new()));
     let begun = node.mine_empty(node.shown(), 20);
-    for (rule, story) in told().into_iter().take(3) {
+    let mut said = 0;
+    for (rule, story) in told().into_iter().filter(|(_, story)| story.len() > 15).take(3) {
         let mut first = World::new(&keys, &node).await;
         let mut teller = Teller::begin(&mut first, &keys, rule, begun).await;
         let mut tips = Vec::new();
@@ -238,7 +239,8 @@ async fn a_chain_replayed_with_the_same_answers_is_told_in_the_same_words() {
             }
         }
         let log = first.log().await;
-        assert!(log.len() > 4);
+        said += log.len();
         assert_eq!(log, second.log().await);
     }
+    assert!(said > 30, "the stories are about something: {said}");
 }

@@ -339,6 +339,7 @@ impl World {
                         format!("{:?} {}", concluded.conclusion, concluded.exchange),
                     );
                 }
+                Item::Waiting(_) => {}
                 Item::Reached(reached) => {
                     let account = reached.target.unwrap().account;
                     if reached.reached {

@@ -134,3 +134,31 @@ async fn a_watch_ends_with_its_period_and_finds_nothing_more() {
     let shown = replica.api().get_watch(Request::new(request)).await.unwrap().into_inner().watch.unwrap();
     assert_eq!(shown.state(), wire::WatchState::Ended);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_people_end_finds_nothing_more_and_what_is_answered_later_is_no_arrival() {
+    let mesh = Mesh::start().await;
+    let replica = mesh.replica().await;
+    let watch = mesh.watch(&WatchOf::coins(0, 1_000)).await;
+    let other = mesh.watch(&WatchOf::coins(0, 1_000)).await;
+    mesh.chain.pay(0, 1, 500).await;
+    mesh.asked("upbit", &mesh.chain.account(1), 1).await;
+    mesh.end_watch(watch).await;
+    eventually("it ended", async || mesh.stream(watch).await.iter().any(|said| said.kind == "watch-ended")).await;
+    mesh.answer_all("upbit", &mesh.chain.account(1), ConfirmationAnswer::Held).await;
+    eventually("the other's arrival", async || mesh.stream(other).await.iter().any(|said| said.kind == "arrival"))
+        .await;
+    mesh.chain.pay(0, 2, 100).await;
+    mesh.caught_up().await;
+    let kinds: Vec<_> = mesh.stream(watch).await.into_iter().map(|said| said.kind).collect();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "hop").count(), 1);
+    assert!(kinds.iter().all(|kind| kind != "arrival" && kind != "address-concluded"), "{kinds:?}");
+
+    let watch_ids = vec![watch.to_string(), other.to_string(), uuid::Uuid::new_v4().to_string()];
+    let asked = wire::BatchGetWatchesRequest { watch_ids };
+    let mut found = replica.api().batch_get_watches(Request::new(asked)).await.unwrap().into_inner().watches;
+    found.sort_by_key(|watch| watch.state);
+    let states: Vec<_> = found.iter().map(|found| (found.watch_id.clone(), found.state())).collect();
+    let expected = [(other, wire::WatchState::Active), (watch, wire::WatchState::Ended)];
+    assert_eq!(states, expected.map(|(id, state)| (id.to_string(), state)));
+}

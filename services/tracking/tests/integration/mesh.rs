@@ -302,6 +302,21 @@ impl<C> Mesh<C> {
         watch
     }
 
+    /// A person ends a watch before its period is over.
+    pub(crate) async fn end_watch(&self, watch: WatchId) {
+        let request = RequestId(Uuid::new_v4());
+        let kind = intake::request_content::Kind::EndWatch(intake::EndWatch { watch_id: watch.to_string() });
+        let granted = intake::RequestGranted {
+            request_id: request.to_string(),
+            case: Some((&case()).into()),
+            content: Some(intake::RequestContent { kind: Some(kind), ..Default::default() }),
+            watch_id: watch.to_string(),
+            granted_at: Some(timestamp(micros(Moment::now_utc()))),
+            ..Default::default()
+        };
+        self.intake.append(entry("request-granted", &format!("request/{request}"), granted.encode_to_vec())).await;
+    }
+
     /// People approve that exchanges are asked about an account.
     pub(crate) async fn ask_about(&self, account: &Account) -> RequestId {
         let target = Target::account(account.clone());
@@ -401,6 +416,15 @@ impl<C> Mesh<C> {
         let exchange: ExchangeId = exchange.parse().unwrap();
         let role = (answer == ConfirmationAnswer::Held).then_some(WalletRole::CustomerDeposit);
         self.receipt(&exchange, &order, &envelope, (answer, role), &self.exchange_keys[&exchange]).await;
+    }
+
+    /// An exchange answers every question about an account so far.
+    pub(crate) async fn answer_all(&self, exchange: &str, account: &Account, answer: ConfirmationAnswer) {
+        let role = (answer == ConfirmationAnswer::Held).then_some(WalletRole::CustomerDeposit);
+        let name: ExchangeId = exchange.parse().unwrap();
+        for (order, envelope) in self.questions(exchange, account).await {
+            self.receipt(&name, &order, &envelope, (answer, role), &self.exchange_keys[&name]).await;
+        }
     }
 
     /// An exchange answers that an account is its own wallet.

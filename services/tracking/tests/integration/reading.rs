@@ -1,6 +1,6 @@
 //! No block is left out and none is read twice, whoever dies and whatever races.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use haetae_core::WatchId;
 use haetae_wire::tracking::v1 as wire;
@@ -122,4 +122,57 @@ async fn a_node_that_hangs_delays_and_loses_nothing() {
     let paid = mesh.chain.pay(0, 1, 500).await;
     mesh.caught_up().await;
     assert_eq!(transactions(&mesh, watch).await, [paid]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_watches_that_come_in_between_blocks_each_misses_nothing_after_the_block_it_names() {
+    let mesh = Mesh::start().await;
+    let _replica = mesh.replica().await;
+    // Blocks come all the while.
+    let paying = async {
+        let mut paid = Vec::new();
+        for _ in 0..40 {
+            paid.push(mesh.chain.pay(0, 1, 10).await);
+        }
+        paid
+    };
+    let of = WatchOf::coins(0, 1_000_000);
+    let granting = async {
+        let mut watches = Vec::new();
+        for _ in 0..100 {
+            watches.push(mesh.grant_watch(&of).await);
+        }
+        watches
+    };
+    let (paid, watches) = tokio::join!(paying, granting);
+    let mut blocks = Vec::new();
+    for hash in &paid {
+        blocks.push((mesh.chain.block_of(hash).await, hash.clone()));
+    }
+    let active = async || mesh.said().await.iter().filter(|said| said.kind == "watch-active").count();
+    eventually("all are active", async || active().await == watches.len()).await;
+    mesh.caught_up().await;
+
+    let (mut after, mut found) = (HashMap::new(), HashMap::<String, Vec<String>>::new());
+    for said in mesh.said().await {
+        match said.kind.as_str() {
+            "watch-active" => {
+                let watch = said.read::<wire::WatchMoved>().watch.unwrap();
+                after.insert(watch.watch_id, watch.active_after_block);
+            }
+            "hop" => {
+                let hop: wire::Hop = said.read();
+                found.entry(hop.watch_id).or_default().push(hop.transfer.unwrap().transaction);
+            }
+            _ => {}
+        }
+    }
+    let mut raced = 0;
+    for watch in watches.iter().map(ToString::to_string) {
+        let later = blocks.iter().filter(|(block, _)| *block > after[&watch]);
+        let expected: Vec<_> = later.map(|(_, hash)| hash.clone()).collect();
+        raced += usize::from(!expected.is_empty() && expected.len() < paid.len());
+        assert_eq!(found.remove(&watch).unwrap_or_default(), expected);
+    }
+    assert!(raced > 0, "none came in between two payments");
 }

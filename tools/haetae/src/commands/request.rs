@@ -181,6 +181,7 @@ fn wanted(content: &RequestContent, look: &Look) -> String {
         }
         Some(Kind::Halt(halt)) => format!("halting {}", scope(halt.scope.as_ref())),
         Some(Kind::Resume(resume)) => format!("resuming {}", scope(resume.scope.as_ref())),
+        Some(Kind::EndWatch(end)) => format!("ending watch {}", safe(&end.watch_id)),
         None => "something newer than this program".to_owned(),
     }
 }
@@ -214,6 +215,7 @@ const fn name(kind: &Kind) -> &'static str {
         Kind::Release(_) => "release",
         Kind::Halt(_) => "halt",
         Kind::Resume(_) => "resume",
+        Kind::EndWatch(_) => "end watch",
     }
 }
 
@@ -274,6 +276,7 @@ mod tests {
             (RequestKind::Release, "releasing legs 1b2e6a9c-3f4d-5e60-8a7b-9c0d1e2f3a4b of request 0d1c7f7e"),
             (RequestKind::Halt, "halting exchange upbit"),
             (RequestKind::Resume, "resuming exchange upbit"),
+            (RequestKind::EndWatch, "ending watch 6f0c2b3e-8b7d-5a54-9d0f-3c1f5a2e7b90"),
         ] {
             let wanted = wanted(request(kind).content.as_ref().unwrap(), &Look::default());
             assert!(wanted.starts_with(words), "{wanted}");

@@ -1,6 +1,6 @@
 //! `haetae trace`.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::Path};
 
 use haetae_core::{Amount, Collect, Moment, Reason, TransferIndex, Violations};
 use haetae_wire::{
@@ -59,7 +59,7 @@ pub(super) async fn run(desk: &Desk, args: Trace) -> Result<(), Failure> {
     })
 }
 
-fn form(path: &PathBuf) -> Result<Form, Failure> {
+fn form(path: &Path) -> Result<Form, Failure> {
     Form::of(path).ok_or_else(|| {
         Failure::usage(format!("what is {} to be?", path.display()))
             .hint("Pictures are files that end in .svg, .html, .json or .graphml.")

@@ -2,8 +2,8 @@
 
 use haetae_wire::{
     exchange::v1::TaintRule,
-    intake::v1::ListTrailResponse,
-    tracking::v1::{CatchingUp, TrailItem, Watch, WatchState},
+    intake::v1::{ListTrailResponse, ListWatchesResponse},
+    tracking::v1::{CatchingUp, TracedTotals, TrailItem, Watch, WatchState},
 };
 use serde_json::json;
 
@@ -18,12 +18,16 @@ use crate::{
 };
 
 pub(super) async fn run(desk: &Desk, command: WatchCommand) -> Result<(), Failure> {
-    let (id, newest) = match command {
-        WatchCommand::Show { id, newest } => (id, newest),
-        WatchCommand::Ends { id, reasons } => return ends::run(desk, id, &reasons).await,
-    };
-    let id = id.to_string();
     let mut intake = desk.intake()?;
+    let (id, newest) = match command {
+        WatchCommand::Show { id, newest } => (id.to_string(), newest),
+        WatchCommand::Ends { id, reasons } => return ends::run(desk, id, &reasons).await,
+        WatchCommand::List { case, state, limit } => {
+            let state = state.and_then(|state| WatchState::try_from(state).ok()).unwrap_or_default();
+            let list = intake.watches(case.unwrap_or_default(), state, limit).await?;
+            return desk.out.print(|| json::of(&list), |look| table(&list, look));
+        }
+    };
     let watch = intake.watch(id.clone()).await?;
     let items = match newest {
         Some(most) => intake.newest_of_trail(&id, most).await?,
@@ -35,6 +39,38 @@ pub(super) async fn run(desk: &Desk, command: WatchCommand) -> Result<(), Failur
         Some(_) => format!("{}\nNewest first\n{}", standing(&watch, look), lines(&trail.items, look)),
         None => text(&watch, &trail.items, look),
     })
+}
+
+fn table(list: &ListWatchesResponse, look: &Look) -> String {
+    let mut rows = Rows::new(look, &["watch, case", "root", "state", "where the money is"]);
+    for listed in &list.watches {
+        let Some(watch) = &listed.watch else { continue };
+        let case = listed.case.as_ref().map(|case| safe(&case.number)).unwrap_or_default();
+        let totals: Vec<String> = watch.totals.iter().map(|total| parts(total, look)).collect();
+        rows.row([
+            plain(format!("{}\n{case}", safe(&watch.watch_id))),
+            plain(watch.root.as_ref().map(|root| safe(&root.account)).unwrap_or_default()),
+            plain(state(watch).replace(", ", "\n")),
+            plain(totals.join("\n")),
+        ]);
+    }
+    let more = match list.next_page_token.as_str() {
+        "" => "",
+        _ => "Older watches are left out; --limit 0 shows all.\n",
+    };
+    format!("{}{more}", rows.print())
+}
+
+/// Where the money of one asset is.
+fn parts(total: &TracedTotals, look: &Look) -> String {
+    let amount = |amount: &str| look.amount_alone(&total.asset, amount);
+    format!(
+        "{}: arrived {}, in flight {}, ended {}",
+        look.asset(&total.asset).lines().next().unwrap_or_default(),
+        amount(&total.arrived),
+        amount(&total.in_flight),
+        amount(&total.ended)
+    )
 }
 
 fn text(watch: &Watch, items: &[TrailItem], look: &Look) -> String {
@@ -97,24 +133,27 @@ fn state(watch: &Watch) -> String {
 
 /// A watch in one line, for streams.
 pub(super) fn line(watch: &Watch, look: &Look) -> String {
-    let totals = watch.totals.iter().map(|total| {
-        let amount = |amount: &str| look.amount_alone(&total.asset, amount);
-        format!(
-            "; {}: arrived {}, in flight {}, ended {}",
-            look.asset(&total.asset).lines().next().unwrap_or_default(),
-            amount(&total.arrived),
-            amount(&total.in_flight),
-            amount(&total.ended)
-        )
-    });
+    let totals = watch.totals.iter().map(|total| format!("; {}", parts(total, look)));
     format!("watch {} {}{}", safe(&watch.watch_id), state(watch), totals.collect::<String>())
 }
 
 #[cfg(test)]
 mod tests {
-    use haetae_wire::tracking::v1::TracedTotals;
+    use haetae_wire::{exchange::v1::Case, intake::v1::ListedWatch};
 
     use super::*;
+
+    #[test]
+    fn a_list_says_of_each_watch_which_case_it_is_of_and_where_the_money_is() {
+        let totals =
+            TracedTotals { asset: "eip155:1/slip44:60".into(), arrived: "60".into(), ..TracedTotals::default() };
+        let watch = Watch { watch_id: "6f0c".into(), totals: vec![totals], ..Watch::default() };
+        let case = Case { number: "2026-cyber-00412".into(), ..Case::default() };
+        let watches = vec![ListedWatch { watch: Some(watch), case: Some(case) }];
+        let text = table(&ListWatchesResponse { watches, next_page_token: "more".into() }, &Look::default());
+        assert!(text.contains("6f0c") && text.contains("2026-cyber-00412") && text.contains("arrived 60"), "{text}");
+        assert!(text.ends_with("--limit 0 shows all.\n"), "{text}");
+    }
 
     #[test]
     fn a_watch_shows_where_it_stands_and_where_the_money_is() {

@@ -30,6 +30,7 @@ pub(crate) enum Wanted {
     Release(ReleaseForm),
     Halt(ScopeForm),
     Resume(ScopeForm),
+    EndWatch(EndWatchForm),
 }
 
 #[derive(Deserialize)]
@@ -50,6 +51,7 @@ struct Written {
     release: Option<ReleaseForm>,
     halt: Option<ScopeForm>,
     resume: Option<ScopeForm>,
+    end_watch: Option<EndWatchForm>,
 }
 
 /// `[document]`: a warrant or other document; its hash, or the file to take it from.
@@ -102,6 +104,12 @@ pub(crate) struct WatchForm {
     pub(crate) taint_rule: Option<Rule>,
     pub(crate) since: Option<At>,
     pub(crate) transaction: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndWatchForm {
+    pub(crate) watch_id: String,
 }
 
 /// 0 stands for the basis' own limit.
@@ -219,6 +227,7 @@ impl Form {
             written.release.map(Wanted::Release),
             written.halt.map(Wanted::Halt),
             written.resume.map(Wanted::Resume),
+            written.end_watch.map(Wanted::EndWatch),
         ]
         .into_iter()
         .flatten()
@@ -227,7 +236,7 @@ impl Form {
         let Some(one) = one.filter(|_| wanted.is_empty()) else {
             let fault =
                 if wanted.is_empty() { "it says nothing of what is wanted" } else { "it wants more than one thing" };
-            let kinds = "confirm_address, watch, standing_freeze, freeze, release, halt, resume";
+            let kinds = "confirm_address, watch, standing_freeze, freeze, release, halt, resume, end_watch";
             return Err(format!("{fault}; give one of {kinds}"));
         };
         Ok(Self {
@@ -273,6 +282,7 @@ impl Wanted {
             Self::Release(_) => RequestKind::Release,
             Self::Halt(_) => RequestKind::Halt,
             Self::Resume(_) => RequestKind::Resume,
+            Self::EndWatch(_) => RequestKind::EndWatch,
         }
     }
 

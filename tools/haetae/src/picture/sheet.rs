@@ -168,8 +168,15 @@ fn contents(flow: &Flow, node: &Node) -> Contents {
     }
     let mut reasons: Vec<&str> = node.ends.iter().map(|end| end.reason.as_str()).collect();
     reasons.dedup();
-    let plain = |reason: &&str| *reason != "held" && !(node.kind == Kind::Contract && *reason == "contract");
-    let reasons: Vec<&str> = reasons.into_iter().filter(plain).collect();
+    // What the kind of the account says already.
+    let said = match node.kind {
+        Kind::Exchange => "held",
+        Kind::Contract => "contract",
+        Kind::Service if node.what.starts_with("service") => "service like",
+        Kind::Service => node.what.split(':').next().unwrap_or_default(),
+        _ => "",
+    };
+    let reasons: Vec<&str> = reasons.into_iter().filter(|reason| *reason != said).collect();
     if !reasons.is_empty() {
         say("end", &format!("trail ends: {}", reasons.join(", ")));
     }

@@ -128,6 +128,10 @@ impl IntakeService for Intake {
         nothing()
     }
 
+    async fn list_watches(&self, _: Asked<ListWatchesRequest>) -> Told<ListWatchesResponse> {
+        nothing()
+    }
+
     async fn list_trail_ends(&self, _: Asked<ListTrailEndsRequest>) -> Told<ListTrailEndsResponse> {
         nothing()
     }

@@ -60,7 +60,8 @@ pub(super) fn answer(nodes: usize) -> TraceResponse {
         // Mostly from one of the last few; sometimes a wide fan-out from one account.
         let from = match n {
             1..=4 => 0,
-            _ if n % 7 < 4 => (n / 9) * 2 % n,
+            5..60 if n % 7 < 4 => (n / 9) * 2 % n,
+            60.. if n % 7 < 4 => n / 60 * 9 + 3,
             _ => n - 1 - chance.below(6.min(n - 1)),
         };
         let amount = (amounts[from] / (2 + chance.below(4) as u64)).max(1_000_003);
@@ -77,7 +78,7 @@ pub(super) fn answer(nodes: usize) -> TraceResponse {
             TOKEN
         };
         trace.edges.push(edge(n, from, n, asset, amount));
-        if n % 13 == 6 {
+        if n % (if n < 60 { 13 } else { 41 }) == 6 {
             // Comes together again, or goes back.
             let other = chance.below(n);
             trace.edges.push(edge(n + 10_000, n, other, TOKEN, amount / 3));
@@ -87,7 +88,9 @@ pub(super) fn answer(nodes: usize) -> TraceResponse {
         let here = |node: &&mut TraceNode| node.account == edge.to;
         if let Some(node) = trace.nodes.iter_mut().find(here) {
             let mut sums = sums(&edge.asset, &edge.traced_amount);
-            sums.left = (edge.traced_amount.len() % 2 == 0).then(|| edge.traced_amount.clone()).unwrap_or("0".into());
+            if !edge.traced_amount.len().is_multiple_of(2) {
+                sums.left = "0".into();
+            }
             node.sums.retain(|known| known.asset != sums.asset);
             node.sums.push(sums);
         }
