@@ -301,7 +301,7 @@ impl Trail {
                 (asset.clone(), Totals { stolen: *stolen, ended, ..Totals::default() })
             })
             .collect();
-        for lying in self.at_accounts(terms, knowledge) {
+        for lying in self.at_accounts(knowledge) {
             let Some(totals) = totals.get_mut(lying.asset) else { continue };
             let part = match lying.reached {
                 Reached::Held(_) => &mut totals.arrived,
@@ -314,8 +314,8 @@ impl Trail {
     }
 
     /// Where traced money lies now or ended, and why it is not followed on from there.
-    pub(crate) fn lying<'a>(&'a self, terms: &'a Terms, knowledge: &'a Knowledge) -> Vec<Lying<'a>> {
-        let mut lying: Vec<Lying<'_>> = self.at_accounts(terms, knowledge).collect();
+    pub(crate) fn lying<'a>(&'a self, knowledge: &'a Knowledge) -> Vec<Lying<'a>> {
+        let mut lying: Vec<Lying<'_>> = self.at_accounts(knowledge).collect();
         // It ended there, wherever it is now.
         for ((account, asset, reason), left) in &self.left {
             let (Some(node), reached) = (self.nodes.get(account), Reached::Ended(*reason)) else { continue };
@@ -329,26 +329,37 @@ impl Trail {
     }
 
     /// What of it is still there.
-    fn at_accounts<'a>(&'a self, terms: &'a Terms, knowledge: &'a Knowledge) -> impl Iterator<Item = Lying<'a>> {
-        let in_coins = self.in_coins();
-        let coin = terms.stolen.keys().find(|asset| asset.contract().is_none());
-        self.nodes.iter().flat_map(move |(account, node)| {
-            let purses = self.purses.get(account).into_iter().flatten().map(|(asset, purse)| (asset, purse.traced()));
-            let coins = coin.zip(in_coins.get(account).copied());
-            purses.chain(coins).filter(|(_, traced)| !traced.is_zero()).map(move |(asset, traced)| {
-                let unknown = knowledge.opening(account, asset).is_some_and(|opening| opening.balance.is_none());
-                let reached = match &node.reached {
-                    Reached::Followed if unknown => Reached::Ended(EndReason::BalanceUnknown),
-                    reached => reached.clone(),
-                };
-                node.lying(account, asset, reached, traced)
-            })
+    fn at_accounts<'a>(&'a self, knowledge: &'a Knowledge) -> impl Iterator<Item = Lying<'a>> {
+        self.lies().filter(|(.., traced)| !traced.is_zero()).map(move |(account, node, asset, traced)| {
+            let unknown = knowledge.opening(account, asset).is_some_and(|opening| opening.balance.is_none());
+            let reached = match &node.reached {
+                Reached::Followed if unknown => Reached::Ended(EndReason::BalanceUnknown),
+                reached => reached.clone(),
+            };
+            node.lying(account, asset, reached, traced)
         })
     }
 
     /// Transfers from the root to an account, by the shortest way.
     pub(crate) fn depth(&self, account: &Account) -> Option<u32> {
         self.nodes.get(account).map(|node| node.depth)
+    }
+
+    /// Where traced money lies, whether it is followed from there or not, and how much.
+    fn lies(&self) -> impl Iterator<Item = (&Account, &Node, &Asset, Amount)> {
+        let in_purses = self
+            .purses
+            .iter()
+            .flat_map(|(account, purses)| purses.iter().map(move |(asset, purse)| (account, asset, purse.traced())));
+        let in_coins = self.coins.values().map(|coin| (&coin.account, &coin.asset, coin.parcel.traced()));
+        let mut lying: BTreeMap<(&Account, &Asset), Amount> = BTreeMap::new();
+        for (account, asset, traced) in in_purses.chain(in_coins) {
+            let here = lying.entry((account, asset)).or_default();
+            *here = here.saturating_add(traced);
+        }
+        lying
+            .into_iter()
+            .filter_map(|((account, asset), traced)| Some((account, self.nodes.get(account)?, asset, traced)))
     }
 
     fn purse(&self, account: &Account, asset: &Asset) -> Option<&Purse> {

@@ -184,7 +184,7 @@ impl Watched {
 
     /// Where traced money lies or ended.
     pub(crate) fn lying(&self) -> Vec<Lying<'_>> {
-        self.trail.lying(&self.terms, &self.knowledge)
+        self.trail.lying(&self.knowledge)
     }
 
     /// What the transfers that are in the chain turned out to be.

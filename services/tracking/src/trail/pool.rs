@@ -58,6 +58,7 @@ pub(crate) struct Payer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Coin {
     pub(super) account: Account,
+    pub(super) asset: Asset,
     pub(super) parcel: Parcel,
 }
 
@@ -261,23 +262,13 @@ impl Trail {
         match self.purses.get_mut(root).and_then(|purses| purses.get_mut(asset)).filter(|_| account == root) {
             Some(purse) => purse.receive(parcel),
             None => {
-                self.coins.insert(coin, Coin { account: account.clone(), parcel });
+                self.coins.insert(coin, Coin { account: account.clone(), asset: asset.clone(), parcel });
             }
         }
     }
 
     fn is_of_root(&self, terms: &Terms, input: &Input) -> bool {
         input.account.as_ref() == Some(&terms.root.account)
-    }
-
-    /// What is traced in coins, by account.
-    pub(super) fn in_coins(&self) -> BTreeMap<&Account, Amount> {
-        let mut traced: BTreeMap<&Account, Amount> = BTreeMap::new();
-        for coin in self.coins.values() {
-            let of = traced.entry(&coin.account).or_default();
-            *of = of.saturating_add(coin.parcel.traced());
-        }
-        traced
     }
 }
 

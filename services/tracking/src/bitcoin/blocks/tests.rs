@@ -3,7 +3,7 @@ use bitcoin::{Network, ScriptBuf};
 
 use super::*;
 
-/// Block 634,464 of the main network, from the test data of the `bitcoin` crate (CC0).
+/// Block 702,861 of the main network, from the test data of the `bitcoin` crate (CC0).
 const MAIN: &[u8] = include_bytes!("../../../tests/data/mainnet-block.raw");
 
 fn main_block() -> bitcoin::Block {

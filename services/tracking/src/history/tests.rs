@@ -1,0 +1,81 @@
+use alloy_primitives::{Address, U256};
+use haetae_core::{Amount, TaintRule, TransferIndex};
+
+use super::*;
+use crate::knowledge::AccountFacts;
+use crate::said::Change;
+use crate::scene;
+use crate::source::{BalanceAt, Body, Transfer};
+use crate::terms::Terms;
+use crate::trail::Place;
+use crate::watched::{Stored, Watched};
+
+fn at(number: u64) -> BlockRef {
+    BlockRef { number, hash: B256::with_last_byte(number.try_into().unwrap()) }
+}
+
+fn address(n: u8) -> Address {
+    scene::account(n).evm_address().unwrap()
+}
+
+fn block(number: u64, moves: &[(u8, u8, u64)]) -> Block {
+    let transfers = moves.iter().zip(0u8..).map(|(&(from, to, amount), n)| Transfer {
+        transaction: B256::with_last_byte(n),
+        index: TransferIndex::Log(0),
+        from: address(from),
+        to: address(to),
+        token: scene::token().contract(),
+        amount: U256::from(amount),
+    });
+    let body = Body::Transfers(transfers.collect());
+    Block { at: at(number), parent: at(number - 1).hash, time: Moment::UNIX_EPOCH, body }
+}
+
+#[test]
+fn blocks_are_taken_as_far_as_each_is_the_child_of_the_one_before() {
+    let chain = vec![block(5, &[]), block(6, &[]), Block { parent: B256::ZERO, ..block(7, &[]) }, block(8, &[])];
+    let taken: Vec<u64> = follow(at(4), chain.clone()).iter().map(|block| block.at.number).collect();
+    assert_eq!(taken, [5, 6]);
+    assert!(follow(at(3), chain).is_empty());
+}
+
+#[test]
+fn a_block_below_those_that_are_kept_never_leaves_the_chain() {
+    let recent = BTreeMap::from([(5, at(5).hash), (6, at(6).hash)]);
+    assert!(is_read(&recent, at(6)) && is_read(&recent, at(4)));
+    assert!(!is_read(&recent, BlockRef { number: 6, hash: B256::ZERO }));
+}
+
+#[test]
+fn a_watch_counts_from_its_place_within_a_block_on_and_knows_what_lay_at_its_root_there() {
+    let begins = Some(Place { block: 1, position: 2 });
+    let terms = Terms { begins, rule: TaintRule::Haircut, ..scene::terms(900) };
+    let watch = terms.watch;
+    let mut book = Book::new(scene::chain());
+    book.put(Watched::restore(terms, Stored::default()).unwrap());
+
+    assert!(book.needs(&[Block { at: at(0), ..block(9, &[]) }]).balances.is_empty(), "it has not begun");
+    // The theft comes first, then a payment that is none of its business, then one of money that came with the theft.
+    let block = block(1, &[(5, 0, 900), (0, 4, 100), (0, 1, 400)]);
+    let balance = |n: u8, amount: u64| {
+        let at = BalanceAt { account: address(n), token: scene::token().contract(), block: block.parent };
+        (at, Some(U256::from(amount)))
+    };
+    let asked = Asked {
+        facts: (0..9).map(|n| (address(n), AccountFacts::default())).collect(),
+        balances: [balance(0, 200), balance(1, 0), balance(4, 0)].into(),
+        ..Asked::default()
+    };
+    book.take_in(&block, Moment::UNIX_EPOCH, &asked).unwrap();
+    let hops: Vec<_> = book
+        .settle(watch)
+        .changes
+        .into_iter()
+        .filter_map(|change| match change {
+            Change::Hop { sighting, hop } => Some((sighting.place.position, hop.traced)),
+            _ => None,
+        })
+        .collect();
+    // Of 1,000 that lay there 900 are stolen.
+    assert_eq!(hops, [(2, Amount::from(360u64))]);
+}
