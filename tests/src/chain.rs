@@ -66,6 +66,16 @@ impl Actor {
         hex::encode(self.signer.to_bytes())
     }
 
+    /// Where the same key takes money on the rehearsal's Bitcoin.
+    ///
+    /// # Errors
+    /// Never: a key of the one curve is a key of the other's.
+    pub fn on_bitcoin(&self) -> Result<bitcoin::Address> {
+        let key = bitcoin::secp256k1::SecretKey::from_slice(&self.signer.to_bytes()[..])?;
+        let public = bitcoin::CompressedPublicKey(key.public_key(&bitcoin::secp256k1::Secp256k1::new()));
+        Ok(bitcoin::Address::p2wpkh(&public, bitcoin::KnownHrp::Regtest))
+    }
+
     /// Its account (CAIP-10).
     pub fn account(&self) -> String {
         format!("{CHAIN}:{}", self.address().to_checksum(None))
@@ -164,6 +174,32 @@ impl Chain {
     pub fn first_heard(&self, block_hash: &str) -> Option<SystemTime> {
         let hash: B256 = block_hash.parse().ok()?;
         self.stamps.lock().ok()?.get(&hash).copied()
+    }
+
+    /// A transaction as it was signed, for [`send_again`](Self::send_again).
+    ///
+    /// # Errors
+    /// When the node does not know it.
+    pub async fn raw(&self, transaction: B256) -> Result<Bytes> {
+        let raw = self.anvil.rpc("eth_getRawTransactionByHash", json!([transaction])).await?;
+        Ok(serde_json::from_value(raw)?)
+    }
+
+    /// Hands a transaction in that left the chain, as nodes that kept it do, and waits until it is mined.
+    ///
+    /// # Errors
+    /// When the node does not take it.
+    pub async fn send_again(&self, raw: &Bytes) -> Result<B256> {
+        let sent = self.anvil.rpc("eth_sendRawTransaction", json!([raw])).await?;
+        self.mined(serde_json::from_value(sent)?).await
+    }
+
+    /// Replaces the newest `depth` blocks by others without any transactions.
+    ///
+    /// # Errors
+    /// When the node does not do it.
+    pub async fn reorganise(&self, depth: u64) -> Result<()> {
+        self.anvil.rpc("anvil_reorg", json!([depth, []])).await.map(drop)
     }
 
     /// Gives an address coins from nowhere.

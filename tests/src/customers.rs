@@ -12,7 +12,7 @@ use haetae_wire::{
 };
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{EXCHANGES, House, agency::client_tls};
+use crate::{CHAIN, EXCHANGES, House, agency::client_tls};
 
 /// Drives the rehearsal exchanges.
 #[derive(Clone)]
@@ -39,14 +39,23 @@ impl Customers {
         self.exchanges[exchange].clone()
     }
 
-    /// Opens an account; its deposit address (CAIP-10).
+    /// Opens an account; its deposit address (CAIP-10) on the chain of Ethereum's kind.
     ///
     /// # Errors
     /// When the exchange does not do it.
     pub async fn open(&self, exchange: &str, customer: &str) -> Result<String> {
+        self.open_on(CHAIN, exchange, customer).await
+    }
+
+    /// The same on any chain (CAIP-2).
+    ///
+    /// # Errors
+    /// When the exchange does not do it.
+    pub async fn open_on(&self, chain: &str, exchange: &str, customer: &str) -> Result<String> {
         let request = OpenAccountRequest { customer: customer.to_owned() };
         let account = self.at(exchange).open_account(request).await?.into_inner();
-        account.deposit_accounts.into_iter().next().context("an account without a deposit address")
+        let on_chain = |account: &String| account.rsplit_once(':').is_some_and(|(on, _)| on == chain);
+        account.deposit_accounts.into_iter().find(on_chain).context("an account without a deposit address")
     }
 
     /// What a customer has of an asset.

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     Actor,
     agency::{Who, in_a_month, officer, warrant},
+    regtest::{BITCOIN, SATOSHI},
 };
 
 /// The rehearsal chain (CAIP-2).
@@ -67,6 +68,8 @@ pub struct Surroundings {
     pub node: (String, String),
     /// The token that exchanges list beside the coin (CAIP-19).
     pub token: String,
+    /// The Bitcoin node, where there is one: HTTP, with user and password.
+    pub bitcoin: Option<String>,
     /// Where traces and metrics go.
     pub otlp: Option<String>,
 }
@@ -105,7 +108,7 @@ const PURPOSES: [(&str, &str); 4] =
     [("authorise", "intake"), ("arrive", "tracking"), ("confirm", "tracking"), ("freeze", "freeze")];
 
 impl House {
-    /// Makes certificates and keys in an empty folder, picks ports, and writes the registry.
+    /// Makes certificates and keys in an empty folder, and picks ports.
     ///
     /// # Errors
     /// When the folder cannot be written or no port is free.
@@ -125,7 +128,6 @@ impl House {
         house.issue_certificates()?;
         house.make_keys()?;
         fs::write(house.path("jwks.json"), house.issuer.jwks_json())?;
-        house.write_registry()?;
         Ok(house)
     }
 
@@ -260,7 +262,9 @@ impl House {
         Ok(())
     }
 
-    fn write_registry(&self) -> Result<()> {
+    fn write_registry(&self, around: &Surroundings) -> Result<()> {
+        let bitcoin = around.bitcoin.as_ref().map(|_| BITCOIN);
+        let chains: Vec<&str> = std::iter::once(CHAIN).chain(bitcoin).collect();
         let public = |name: &str| fs::read_to_string(self.path("keys").join(format!("{name}.pub.pem")));
         let agency_keys = PURPOSES
             .iter()
@@ -282,7 +286,7 @@ impl House {
                     "ca": "certs/exchanges-ca.crt",
                     "confirm_within": "2s",
                     "freeze_within": "2s",
-                    "chains": [CHAIN],
+                    "chains": chains,
                     "hotline": { "name": format!("{name} rehearsal desk"), "phone": "+82-2-0000-0000" },
                     "key": [{ "public_key": public(exchange)? }],
                 }))
@@ -293,11 +297,12 @@ impl House {
         Ok(())
     }
 
-    /// Writes every process's configuration.
+    /// Writes the registry, and every process's configuration.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn furnish(&self, around: &Surroundings) -> Result<Vec<Room>> {
+        self.write_registry(around)?;
         let mut rooms = Vec::new();
         for (exchange, name) in EXCHANGES {
             rooms.push(self.sandbox(around, exchange, name)?);
@@ -354,6 +359,7 @@ impl House {
             "asset": [
                 { "id": format!("{CHAIN}/slip44:60"), "symbol": "ETH", "decimals": 18 },
                 { "id": token, "symbol": "rKRW", "decimals": 6 },
+                { "id": SATOSHI, "symbol": "rBTC", "decimals": 8 },
             ],
             "log": logs,
         });
@@ -410,11 +416,7 @@ impl House {
                 json!({
                     "registry": self.path("exchanges.toml"),
                     "keys": { "arrive": key("arrive"), "confirm": key("confirm") },
-                    "chains": [{
-                        "id": CHAIN,
-                        "nodes": [{ "http": around.node.0, "ws": around.node.1 }],
-                        "block_time_ms": 1_000,
-                    }],
+                    "chains": chains_of(around),
                 }),
             ),
             _ => (
@@ -483,6 +485,16 @@ impl House {
                 "assets": [format!("{CHAIN}/slip44:60"), around.token],
             },
         });
+        if let Some(node) = &around.bitcoin {
+            config["service"]["further_chains"] = json!([{
+                "id": BITCOIN,
+                "http": node,
+                "confirmations": 2,
+                "hot_wallet_key_file": keys.join(format!("{exchange}.wallet")),
+                "seed_file": keys.join(format!("{exchange}.seed")),
+                "assets": [SATOSHI],
+            }]);
+        }
         self.room(&name, "haetae-sandbox", config, &name)
     }
 
@@ -537,6 +549,26 @@ impl House {
         let listener = self.listener(name)?;
         Ok(Room { name: name.to_owned(), program, config: file, listener, database: database(database_of) })
     }
+}
+
+/// What tracking reads.
+fn chains_of(around: &Surroundings) -> Value {
+    let evm = json!({
+        "id": CHAIN,
+        "nodes": [{ "http": around.node.0, "ws": around.node.1 }],
+        "block_time_ms": 1_000,
+    });
+    // Nobody mines but the story: no silence of the chain is worth an alert.
+    let bitcoin = around.bitcoin.as_ref().map(|node| {
+        json!({
+            "id": BITCOIN,
+            "nodes": [{ "http": node }],
+            "final_after": 5,
+            "block_time_ms": 600_000,
+            "poll_ms": 100,
+        })
+    });
+    std::iter::once(evm).chain(bitcoin).collect()
 }
 
 /// The exchange's own wallet.

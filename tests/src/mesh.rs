@@ -1,9 +1,10 @@
-//! A running mesh: real processes over mutual TLS, on a real Postgres, Redis and Ethereum node.
+//! A running mesh: real processes over mutual TLS, on a real Postgres, Redis, Ethereum node and, where wanted, Bitcoin
+//! node.
 
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    Chain, Customers, House, People,
+    Bitcoin, Chain, Customers, House, People,
     house::{Replicas, Room, Surroundings},
     until,
 };
@@ -38,6 +39,8 @@ pub struct Options {
     pub replicas: Replicas,
     /// With Redis, or with polling only.
     pub redis: bool,
+    /// With Bitcoin beside the chain of Ethereum's kind.
+    pub bitcoin: bool,
     /// Commits survive a crash of the machine.
     pub durable: bool,
     /// Where everything is kept; none for a temporary folder.
@@ -56,6 +59,7 @@ impl Default for Options {
         Self {
             replicas: Replicas::One,
             redis: true,
+            bitcoin: false,
             durable: false,
             folder: None,
             programs: None,
@@ -71,6 +75,8 @@ pub struct Mesh {
     pub house: House,
     /// The chain.
     pub chain: Chain,
+    /// Bitcoin, where there is one.
+    pub bitcoin: Option<Bitcoin>,
     /// Persons at agencies.
     pub people: People,
     /// Customers of exchanges.
@@ -105,14 +111,16 @@ impl Mesh {
         let cluster = Cluster::start(ClusterOptions { durable: options.durable, ..ClusterOptions::default() });
         let redis = async { if options.redis { Redis::start().await.map(Some) } else { Ok(None) } };
         let chain = async { Chain::begin(Anvil::start(anvil).await?).await };
+        let bitcoin = async { if options.bitcoin { Bitcoin::begin().await.map(Some) } else { Ok(None) } };
         let house = async { House::build(&folder, options.replicas) };
-        let (cluster, redis, chain, house) = tokio::try_join!(cluster, redis, chain, house)?;
+        let (cluster, redis, chain, bitcoin, house) = tokio::try_join!(cluster, redis, chain, bitcoin, house)?;
 
         let around = Surroundings {
             postgres: cluster.url(""),
             redis: redis.as_ref().map(Redis::url),
             node: chain.node(),
             token: chain.token(),
+            bitcoin: bitcoin.as_ref().map(|bitcoin| bitcoin.node().url_with_key()),
             otlp: options.otlp,
         };
         let rooms = house.furnish(&around)?;
@@ -142,7 +150,8 @@ impl Mesh {
         };
         let processes =
             rooms.iter().map(|room| spawn(room, &programs, &logs, environment(room))).collect::<Result<_>>()?;
-        let mesh = Self { house, chain, people, customers, redis, processes, rooms, cluster, _temporary: temporary };
+        let mesh =
+            Self { house, chain, bitcoin, people, customers, redis, processes, rooms, cluster, _temporary: temporary };
         mesh.ready().await?;
         Ok(mesh)
     }
@@ -155,6 +164,12 @@ impl Mesh {
         let room = self.rooms.iter().find(|room| room.name == process);
         let room = room.with_context(|| format!("no process is called {process}"))?;
         Ok(self.cluster.url(&room.database))
+    }
+
+    /// When a block of any chain was first heard of.
+    pub fn first_heard(&self, block_hash: &str) -> Option<SystemTime> {
+        let on_bitcoin = || self.bitcoin.as_ref()?.first_heard(block_hash);
+        self.chain.first_heard(block_hash).or_else(on_bitcoin)
     }
 
     /// How many processes of its own the mesh has.

@@ -22,8 +22,10 @@ pub(crate) const PROGRAMS: [&str; 6] =
 const BINDING_WITHIN_MS: u64 = 1_000;
 
 /// Starts a mesh, plays the case, and ends everything it started, also when it is told to end before.
-pub(crate) async fn run(redis: bool, json: bool, install: Install) -> Result<()> {
-    let (outcome, told) = match played(redis, json, install).await {
+pub(crate) async fn run(redis: bool, json: bool, picture: Option<PathBuf>, install: Install) -> Result<()> {
+    let picture =
+        picture.unwrap_or_else(|| std::env::temp_dir().join(format!("haetae-case-{}.html", std::process::id())));
+    let (outcome, told) = match played(redis, json, &picture, install).await {
         Ok(outcome) => judged(outcome),
         Err(error) => (Outcome { redis, ..Outcome::default() }, Err(error.context("the case did not go as expected"))),
     };
@@ -38,7 +40,7 @@ pub(crate) async fn run(redis: bool, json: bool, install: Install) -> Result<()>
 /// What a mesh needs that is not there, and the programs.
 pub(crate) async fn prepared(redis: bool, install: Install) -> Result<PathBuf> {
     let prepare = move || {
-        ensure(&[Part::Postgres, Part::Anvil], install)?;
+        ensure(&[Part::Postgres, Part::Anvil, Part::Bcoin], install)?;
         if redis {
             ensure(&[Part::Redis], install)?;
         }
@@ -47,22 +49,25 @@ pub(crate) async fn prepared(redis: bool, install: Install) -> Result<PathBuf> {
     tokio::task::spawn_blocking(prepare).await?
 }
 
-async fn played(redis: bool, json: bool, install: Install) -> Result<Outcome> {
+async fn played(redis: bool, json: bool, picture: &Path, install: Install) -> Result<Outcome> {
     let programs = prepared(redis, install).await?;
     let told_to_end = ending::told()?;
     let mut narrator = Narrator::new(json);
     tokio::select! {
-        played = play(redis, &programs, &mut narrator) => played,
+        played = play(redis, &programs, picture, &mut narrator) => played,
         () = told_to_end => bail!("told to end; everything that was started is ended"),
     }
 }
 
-async fn play(redis: bool, programs: &Path, narrator: &mut Narrator) -> Result<Outcome> {
-    narrator.act("A mesh is started: Postgres, an Ethereum node, three services, six exchanges with their connectors");
-    let options = Options { redis, durable: true, programs: Some(programs.to_owned()), ..Options::default() };
+async fn play(redis: bool, programs: &Path, picture: &Path, narrator: &mut Narrator) -> Result<Outcome> {
+    narrator.act(
+        "A mesh is started: Postgres, an Ethereum and a Bitcoin node, three services, six exchanges with their connectors",
+    );
+    let programs_in = Some(programs.to_owned());
+    let options = Options { redis, bitcoin: true, durable: true, programs: programs_in, ..Options::default() };
     let mut mesh = Mesh::start(options).await?;
     narrator.step(&format!("{} processes are ready, over mutual TLS", mesh.size()));
-    case::play(&mut mesh, narrator, &Disturbance::None, &programs.join("haetae")).await
+    case::play(&mut mesh, narrator, &Disturbance::None, &programs.join("haetae"), Some(picture)).await
 }
 
 /// What a demonstration promises beyond the case itself, with Redis and on a machine that has nothing else to do.

@@ -11,7 +11,7 @@ mod size;
 mod test;
 mod up;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use haetae_testkit::parts::Install;
@@ -37,6 +37,10 @@ enum Command {
         /// End with one line of JSON on standard output; the narration goes to standard error.
         #[arg(long)]
         json: bool,
+        /// Where the case's picture goes, of the form that the name ends in: .html, .svg, .json or .graphml. In the system's
+        /// temporary folder unless given.
+        #[arg(long, value_name = "FILE")]
+        picture: Option<PathBuf>,
     },
     /// Starts the same mesh and keeps it running, and says how to use the command line against it.
     Up {
@@ -83,7 +87,7 @@ fn main() -> ExitCode {
 fn run(command: Command, install: Install) -> anyhow::Result<()> {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match command {
-        Command::Demo { no_redis, json } => runtime()?.block_on(demo::run(!no_redis, json, install)),
+        Command::Demo { no_redis, json, picture } => runtime()?.block_on(demo::run(!no_redis, json, picture, install)),
         Command::Up { no_redis, practice } => runtime()?.block_on(up::run(!no_redis, practice, install)),
         Command::Helm { bless, json } => {
             let kept = if bless { helm::Kept::Blessed } else { helm::Kept::Compared };

@@ -2,9 +2,14 @@
 
 use std::{convert::Infallible, future::pending, path::Path};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use haetae_testkit::parts::Install;
-use haetae_tests::{Mesh, Options, case::Tell, practice};
+use haetae_tests::{
+    Mesh, Options,
+    case::Tell,
+    practice,
+    regtest::{BITCOIN, SATOSHI},
+};
 
 use crate::{demo, ending, narrator::Narrator};
 
@@ -23,8 +28,9 @@ pub(crate) async fn run(redis: bool, deal: bool, install: Install) -> Result<()>
 
 async fn keep(redis: bool, deal: bool, programs: &Path, narrator: &mut Narrator) -> Result<Infallible> {
     narrator.act("A mesh is started");
-    let options = Options { redis, programs: Some(programs.to_owned()), ..Options::default() };
+    let options = Options { redis, bitcoin: true, programs: Some(programs.to_owned()), ..Options::default() };
     let mesh = Mesh::start(options).await?;
+    let bitcoin = mesh.bitcoin.as_ref().context("a mesh without Bitcoin")?.node();
     let profile = mesh.house.write_profile(&mesh.chain.token())?;
     narrator.step(&format!(
         "{} processes are ready; their logs are in {}",
@@ -48,12 +54,27 @@ In another terminal:
   haetae log verify
   haetae --as su-bin status
 
+On Bitcoin, {bitcoin}:
+
+  haetae confirm {on_bitcoin}
+  haetae request example watch > watch.toml      # root and assets there: {satoshi}
+
+Nobody mines it but you; a payment waits until you do (the node speaks Bitcoin Core's JSON-RPC):
+
+  curl --user x:{key} --data '{{\"method\":\"generatetoaddress\",\"params\":[1,\"{miner}\"]}}' {node}
+
 People: ji-woo and min-jun (police, unit cyber-1), seo-yeon (police, unit cyber-2), ha-eun (financial supervisor),
 su-bin (keeps the mesh running).
 Ctrl-C ends everything.",
         profile = profile.display(),
         programs = programs.display(),
         someone = mesh.customers.open("coinone", "hana").await?,
+        bitcoin = BITCOIN,
+        on_bitcoin = mesh.customers.open_on(BITCOIN, "coinone", "hana").await?,
+        satoshi = SATOSHI,
+        key = bitcoin.api_key(),
+        miner = bitcoin.miner()?,
+        node = bitcoin.url(),
     );
     if deal {
         practice::deal(&mesh, narrator).await?;

@@ -14,7 +14,8 @@
 //! - The mempool wants 1 satoshi per virtual byte, refuses 10 000 times that as a mistake, and refuses chains of more than
 //!   25 unconfirmed transactions.
 //! - **What was in blocks that left the chain goes back to the mempool only if something waits there already**; from an
-//!   empty one it is lost. [`Bcoin::reorganise`] hands it in again.
+//!   empty one it is lost. [`Bcoin::reorganise`] hands it in again. The blocks
+//!   themselves are forgotten where they were invalidated.
 //! - **Taproot is unknown**: its outputs can be paid to, anybody can spend them, and the mempool refuses to; a block with such a
 //!   spend is valid.
 //! - SegWit has to be voted for (BIP 9): a started node has mined 432 blocks, by which it is active.
@@ -293,6 +294,14 @@ impl Bcoin {
         let transaction = self.as_miner(|miner| miner.pay(&[(to.clone(), satoshi)]))?;
         self.send(&transaction).await?;
         Ok(transaction)
+    }
+
+    /// The miner's address, in the node's own spelling.
+    ///
+    /// # Errors
+    /// Never: it is of a kind that the node can be told.
+    pub fn miner(&self) -> Result<String> {
+        spelt_for_it(&self.as_miner(|miner| miner.address()))
     }
 
     fn as_miner<T>(&self, act: impl FnOnce(&mut Wallet) -> T) -> T {

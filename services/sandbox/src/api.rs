@@ -71,8 +71,9 @@ impl SandboxService for SandboxApi {
         request: Request<OpenAccountRequest>,
     ) -> Result<Response<OpenAccountResponse>, Status> {
         let name = customer(&request.get_ref().customer)?;
-        let account = self.customers.books().open_account(&name, now()).await.map_err(broken)?;
-        Ok(Response::new(OpenAccountResponse { deposit_accounts: vec![account.to_string()] }))
+        let accounts = self.customers.books().open_account(&name, now()).await.map_err(broken)?;
+        let deposit_accounts = accounts.iter().map(ToString::to_string).collect();
+        Ok(Response::new(OpenAccountResponse { deposit_accounts }))
     }
 
     async fn get_account(&self, request: Request<GetAccountRequest>) -> Result<Response<GetAccountResponse>, Status> {
@@ -89,9 +90,8 @@ impl SandboxService for SandboxApi {
 
     async fn withdraw(&self, request: Request<WithdrawRequest>) -> Result<Response<WithdrawResponse>, Status> {
         let Wanted { customer, asset, amount, to } = wanted(request.get_ref())?;
-        let to = to.evm_address().ok_or_else(|| refuse(Reason::ChainNotSupported))?;
         let at = now();
-        let withdrawal = self.customers.withdraw(&customer, &asset, amount, to, at).await;
+        let withdrawal = self.customers.withdraw(&customer, &asset, amount, &to, at).await;
         let withdrawal = withdrawal.map_err(|error| match error {
             NotWithdrawn::UnknownCustomer => refuse(Reason::NotFound).into(),
             NotWithdrawn::UnknownAsset => refuse(Reason::ChainNotSupported).into(),

@@ -1,9 +1,10 @@
 //! What a rehearsal exchange is told at its start.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use haetae_core::{Asset, ChainId, ExchangeId};
+use haetae_core::{Asset, ChainId, ChainKind, ExchangeId};
 use haetae_mesh::config::{Fault, IdPattern, Secret, Section, ServerConfig};
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +34,11 @@ pub struct Config {
     pub keys: Keys,
     /// Whom to call when nothing else helps.
     pub hotline: Hotline,
-    /// The chain its customers deposit on.
+    /// The chain its customers deposit on. Pseudonyms follow from its seed.
     pub chain: Chain,
+    /// Further chains they deposit on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_chains: Vec<Chain>,
     /// Where it is driven: customers, withdrawals, outages. A listener of its own.
     pub control: ServerConfig,
 }
@@ -59,15 +63,15 @@ pub struct Hotline {
     pub email: String,
 }
 
-/// `[service.chain]`
+/// `[service.chain]`, `[[service.further_chains]]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
-    /// CAIP-2, such as `eip155:1`; EVM chains only.
+    /// CAIP-2, such as `eip155:1`; EVM chains and Bitcoin.
     pub id: String,
-    /// JSON-RPC of a node over HTTP; may hold a key.
+    /// JSON-RPC of a node over HTTP; may hold a key, or user and password.
     pub http: Secret<String>,
-    /// The same over WebSocket, for news of blocks; without it the node is asked four times a second.
+    /// The same over WebSocket, for news of blocks, on EVM chains; without it the node is asked four times a second.
     pub ws: Option<Secret<String>>,
     /// After how many confirmations a deposit is credited, its own block included; at least 2.
     #[serde(default = "confirmations")]
@@ -98,36 +102,54 @@ fn confirmations() -> u32 {
 
 impl Chain {
     pub(crate) fn chain_id(&self) -> Option<ChainId> {
-        self.id.parse::<ChainId>().ok().filter(|chain| chain.evm_number().is_some())
+        let supported = |chain: &ChainId| matches!(chain.kind(), Some(ChainKind::Evm(_) | ChainKind::Bitcoin(_)));
+        self.id.parse::<ChainId>().ok().filter(supported)
     }
 
     pub(crate) fn parsed_assets(&self) -> Option<Vec<Asset>> {
         self.assets.iter().map(|asset| asset.parse().ok()).collect()
+    }
+
+    fn faults(&self, at: &str) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (key, file) in [("hot_wallet_key_file", &self.hot_wallet_key_file), ("seed_file", &self.seed_file)] {
+            faults.extend(Fault::unreadable(format!("{at}.{key}"), file));
+        }
+        let chain = self.chain_id();
+        if chain.is_none() {
+            faults.push(Fault::new(format!("{at}.id"), "must be an EVM chain such as eip155:1, or Bitcoin (bip122:…)"));
+        }
+        let on_chain = |asset: &Asset| chain.as_ref().is_none_or(|chain| asset.chain() == chain);
+        if !self.parsed_assets().is_some_and(|assets| !assets.is_empty() && assets.iter().all(on_chain)) {
+            faults.push(Fault::new(format!("{at}.assets"), "must be assets of the chain (CAIP-19), at least one"));
+        }
+        if self.confirmations < 2 {
+            faults.push(Fault::new(format!("{at}.confirmations"), "must be at least 2"));
+        }
+        faults
+    }
+}
+
+impl Config {
+    /// All chains.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &Chain> {
+        std::iter::once(&self.chain).chain(&self.further_chains)
     }
 }
 
 impl Section for Config {
     fn faults(&self, at: &str) -> Vec<Fault> {
         let mut faults = self.control.faults(&format!("{at}.control"));
-        for (key, file) in [
-            ("registry", &self.registry),
-            ("keys.log", &self.keys.log),
-            ("chain.hot_wallet_key_file", &self.chain.hot_wallet_key_file),
-            ("chain.seed_file", &self.chain.seed_file),
-        ] {
+        for (key, file) in [("registry", &self.registry), ("keys.log", &self.keys.log)] {
             faults.extend(Fault::unreadable(format!("{at}.{key}"), file));
         }
-        let chain = self.chain.chain_id();
-        if chain.is_none() {
-            faults.push(Fault::new(format!("{at}.chain.id"), "must be an EVM chain such as eip155:1"));
+        faults.extend(self.chain.faults(&format!("{at}.chain")));
+        for (chain, place) in self.further_chains.iter().zip(0..) {
+            faults.extend(chain.faults(&format!("{at}.further_chains.{place}")));
         }
-        let on_chain = |asset: &Asset| chain.as_ref().is_none_or(|chain| asset.chain() == chain);
-        if !self.chain.parsed_assets().is_some_and(|assets| !assets.is_empty() && assets.iter().all(on_chain)) {
-            faults
-                .push(Fault::new(format!("{at}.chain.assets"), "must be assets of the chain (CAIP-19), at least one"));
-        }
-        if self.chain.confirmations < 2 {
-            faults.push(Fault::new(format!("{at}.chain.confirmations"), "must be at least 2"));
+        let ids: BTreeSet<&str> = self.chains().map(|chain| chain.id.as_str()).collect();
+        if ids.len() < self.chains().count() {
+            faults.push(Fault::new(format!("{at}.further_chains"), "must not name a chain twice"));
         }
         faults
     }

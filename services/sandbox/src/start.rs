@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use haetae_core::ChainKind;
 use haetae_mesh::config::{DatabaseConfig, MigrateWhen, Settings};
 use haetae_mesh::{Listening, Server};
 use haetae_seal::dsse::SigningKey;
@@ -22,8 +23,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::SandboxApi;
-use crate::book::{Books, Customers, Node, Teller, Till, Vault, Watcher, keep_subscribed};
-use crate::config::Config;
+use crate::book::{Bitcoin, Books, Customers, Evm, Network, Teller, Till, Vault, Watcher, keep_subscribed};
+use crate::config::{Chain, Config};
 use crate::contract::{ChainTerms, EventLog, ExchangeApi, Legs, Orders, Signer, Terms};
 use crate::outage::{Outage, WithOutages};
 use crate::worker;
@@ -54,7 +55,7 @@ pub struct Addresses {
 }
 
 impl Sandbox {
-    /// Brings the database up to date, binds both listeners and starts to read the chain.
+    /// Brings the database up to date, binds both listeners and starts to read its chains.
     ///
     /// # Errors
     /// When the configuration names something that cannot be used: files, keys, addresses, the database.
@@ -65,24 +66,31 @@ impl Sandbox {
         let digest: String = registry.digest.iter().map(|byte| format!("{byte:02x}")).collect();
         tracing::info!(registry = digest, "pinned keys");
 
-        let chain = config.chain.chain_id().context("service.chain.id")?;
-        let number = chain.evm_number().context("service.chain.id")?;
-        let assets = config.chain.parsed_assets().context("service.chain.assets")?;
-        let vault = Vault::new(&text(&config.chain.hot_wallet_key_file)?, &text(&config.chain.seed_file)?)?;
-        let node = Node::new(config.chain.http.expose())?;
-        // A node that is down now may come back; one of another chain never becomes the right one.
-        match node.chain_id().await {
-            Ok(found) => ensure!(found == number, "the node is of chain eip155:{found}, configured is {chain}"),
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "the node does not answer yet"),
+        let mut networks = Vec::new();
+        let mut chains = Vec::new();
+        for chain in config.chains() {
+            let network = network(chain)?;
+            // A node that is down now may come back; one of another chain never becomes the right one.
+            match network.found().await {
+                Ok(found) => ensure!(found == chain.id, "the node is of chain {found}, configured is {}", chain.id),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "the node does not answer yet"),
+            }
+            chains.push(ChainTerms {
+                chain: network.chain().clone(),
+                confirmations: chain.confirmations,
+                assets: chain.parsed_assets().context("service.chain.assets")?,
+            });
+            networks.push(network);
         }
 
         let key = SigningKey::from_pkcs8_pem(&text(&config.keys.log)?).context("service.keys.log")?;
         let signer = Arc::new(Signer::new(config.exchange.clone(), key));
         let log = EventLog::open(pool.clone(), signer, config.log_epoch.get()).await?;
         let legs = Legs::new(pool.clone(), log);
-        let books = Books::new(pool.clone(), chain.clone(), assets.clone(), vault);
+        let assets = chains.iter().flat_map(|chain| chain.assets.clone()).collect();
+        let books = Books::new(pool.clone(), networks.clone(), assets, vault(&config.chain)?);
         let terms = Terms {
-            chains: vec![ChainTerms { chain, confirmations: config.chain.confirmations, assets }],
+            chains,
             confirm_within: Duration::from_millis(config.confirm_within_ms.into()),
             freeze_within: Duration::from_millis(config.freeze_within_ms.into()),
             hotline: v1::Hotline {
@@ -96,7 +104,7 @@ impl Sandbox {
         let keys = Keyring::from_registry(&registry);
         let orders = Arc::new(Orders::new(pool.clone(), books.clone(), legs.clone(), terms, keys));
 
-        let (outage, till, grown) = (Outage::default(), Till::default(), Arc::new(Notify::new()));
+        let (outage, till) = (Outage::default(), Till::default());
         let exchange = WithOutages { service: ExchangeApi::new(orders), outage: outage.clone() };
         let ready = pool.clone();
         let public = Server::new("haetae-sandbox", &settings.server)
@@ -114,19 +122,21 @@ impl Sandbox {
             .add(SandboxServiceServer::new(SandboxApi { customers, outage }));
         let (public, control) = (public.listen().await?, control.listen().await?);
 
-        let watcher =
-            Watcher::new(books.clone(), legs.clone(), node.clone(), config.chain.confirmations, Arc::clone(&grown));
-        let teller = Teller::new(books, node, number, till);
         let mut tasks = JoinSet::new();
-        tasks.spawn(watcher.run(shutdown.clone()));
-        tasks.spawn(teller.run(shutdown.clone()));
-        tasks.spawn(worker::expire(legs, shutdown.clone()));
-        if let Some(ws) = config.chain.ws.clone() {
-            let cancel = shutdown.clone();
-            tasks.spawn(async move {
-                cancel.run_until_cancelled(keep_subscribed(ws.expose(), grown)).await;
-            });
+        for (chain, network) in config.chains().zip(networks) {
+            let grown = Arc::new(Notify::new());
+            let (count, books, legs) = (chain.confirmations, books.clone(), legs.clone());
+            let watcher = Watcher::new(books.clone(), legs, Arc::clone(&network), count, Arc::clone(&grown));
+            tasks.spawn(watcher.run(shutdown.clone()));
+            tasks.spawn(Teller::new(books, network, till.clone()).run(shutdown.clone()));
+            if let Some(ws) = chain.ws.clone() {
+                let cancel = shutdown.clone();
+                tasks.spawn(async move {
+                    cancel.run_until_cancelled(keep_subscribed(ws.expose(), grown)).await;
+                });
+            }
         }
+        tasks.spawn(worker::expire(legs, shutdown.clone()));
         Ok(Self { public, control, pool, tasks, shutdown })
     }
 
@@ -178,6 +188,21 @@ async fn ends_all(
     let ended = listener.await;
     cancel.cancel();
     Ok(ended?)
+}
+
+/// A chain by its kind.
+fn network(config: &Chain) -> anyhow::Result<Arc<dyn Network>> {
+    let kind = config.chain_id().and_then(|chain| chain.kind());
+    let assets = config.parsed_assets().context("service.chain.assets")?;
+    Ok(match kind.context("service.chain.id")? {
+        ChainKind::Evm(number) => Arc::new(Evm::new(number, config.http.expose(), vault(config)?, &assets)?),
+        ChainKind::Bitcoin(network) => Arc::new(Bitcoin::new(network, config.http.expose(), vault(config)?)?),
+        ChainKind::Tron => bail!("service.chain.id: no deposits are taken on Tron here"),
+    })
+}
+
+fn vault(config: &Chain) -> anyhow::Result<Vault> {
+    Vault::new(&text(&config.hot_wallet_key_file)?, &text(&config.seed_file)?)
 }
 
 async fn tables(config: &DatabaseConfig) -> anyhow::Result<PgPool> {

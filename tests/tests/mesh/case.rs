@@ -8,11 +8,14 @@ use haetae_tests::{
 use crate::{alone, haetae};
 
 async fn played(options: Options, disturbance: Disturbance) -> Outcome {
-    let mut alone = alone(options).await;
-    let outcome = play(&mut alone.mesh, &mut Silence, &disturbance, &haetae()).await.unwrap();
-    // Four arrivals, four legs, and no fifth: nothing is frozen twice.
-    assert_eq!((outcome.arrivals, outcome.legs_frozen), (4, 4));
-    assert_eq!((outcome.withdrawals_refused, outcome.bystanders_unharmed), (4, 3));
+    let mut alone = alone(Options { bitcoin: true, ..options }).await;
+    let picture = tempfile::Builder::new().suffix(".svg").tempfile().unwrap();
+    let outcome = play(&mut alone.mesh, &mut Silence, &disturbance, &haetae(), Some(picture.path())).await.unwrap();
+    assert!(std::fs::read_to_string(picture.path()).unwrap().contains("<svg"));
+    // Six arrivals, six legs, and no seventh: nothing is frozen twice.
+    assert_eq!((outcome.arrivals, outcome.legs_frozen), (6, 6));
+    assert_eq!((outcome.withdrawals_refused, outcome.bystanders_unharmed), (6, 3));
+    assert_eq!((outcome.chains.len(), outcome.reorg_retracted), (2, 1));
     assert!(outcome.ok && outcome.evidence_verified);
     outcome
 }

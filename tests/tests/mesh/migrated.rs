@@ -40,6 +40,7 @@ async fn it_is_alive_and_not_ready_until_the_job_has_run() {
         redis: None,
         node: (nowhere.clone(), nowhere),
         token: "eip155:31337/erc20:0x5FbDB2315678afecb367f032d93F642f64180aa3".to_owned(),
+        bitcoin: None,
         otlp: None,
     };
     let rooms = house.furnish(&around).unwrap();

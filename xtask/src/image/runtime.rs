@@ -68,6 +68,7 @@ async fn started(image: &Path, report: &mut Report) -> Result<()> {
         redis: None,
         node: nothing,
         token: "eip155:31337/erc20:0x0000000000000000000000000000000000000001".to_owned(),
+        bitcoin: None,
         otlp: None,
     })?;
     let room = rooms.iter().find(|room| room.name == SERVICE).context("the rehearsal has no such service")?;

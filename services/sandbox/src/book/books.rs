@@ -2,36 +2,34 @@
 
 use std::sync::Arc;
 
-use haetae_core::{Account, Asset, ChainId, Moment, Target, TransferId, WalletRole};
+use haetae_core::{Account, Asset, Moment, Target, TransferId, WalletRole};
 use sqlx::{PgConnection, PgPool};
 
 use super::db;
+use super::network::Network;
 use super::vault::Vault;
 use crate::contract::{AccountKey, Book, Holding, Position, Searched};
 
-/// The books of one exchange on one chain. Cheap to clone.
+/// The books of one exchange on all its chains. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Books(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     pool: PgPool,
-    chain: ChainId,
+    networks: Vec<Arc<dyn Network>>,
     assets: Vec<Asset>,
     vault: Vault,
 }
 
 impl Books {
-    pub(crate) fn new(pool: PgPool, chain: ChainId, assets: Vec<Asset>, vault: Vault) -> Self {
-        Self(Arc::new(Inner { pool, chain, assets, vault }))
+    /// `vault` makes the pseudonyms; each network has its own for its keys.
+    pub(crate) fn new(pool: PgPool, networks: Vec<Arc<dyn Network>>, assets: Vec<Asset>, vault: Vault) -> Self {
+        Self(Arc::new(Inner { pool, networks, assets, vault }))
     }
 
     pub(super) fn pool(&self) -> &PgPool {
         &self.0.pool
-    }
-
-    pub(super) fn chain(&self) -> &ChainId {
-        &self.0.chain
     }
 
     /// What is credited and paid; everything else that comes is ignored.
@@ -39,18 +37,18 @@ impl Books {
         &self.0.assets
     }
 
-    pub(super) fn vault(&self) -> &Vault {
-        &self.0.vault
-    }
-
-    /// Opens a customer's account with a deposit address, or finds the one that is there.
-    pub(crate) async fn open_account(&self, name: &str, now: Moment) -> Result<Account, sqlx::Error> {
+    /// Opens a customer's account with a deposit address on each chain, or finds the ones that are there.
+    pub(crate) async fn open_account(&self, name: &str, now: Moment) -> Result<Vec<Account>, sqlx::Error> {
         let mut tx = self.pool().begin().await?;
         let customer = db::open_account(&mut tx, name, now).await?;
-        let address = self.vault().deposit(customer).address();
-        db::put_deposit_address(&mut tx, self.chain(), address, customer).await?;
+        let mut accounts = Vec::new();
+        for network in &self.0.networks {
+            let account = network.deposit(customer);
+            db::put_deposit_address(&mut tx, &account, customer).await?;
+            accounts.push(account);
+        }
         tx.commit().await?;
-        Ok(Account::evm(self.chain().clone(), address))
+        Ok(accounts)
     }
 }
 
@@ -65,16 +63,13 @@ impl Book for Books {
 
     /// A memo means nothing here: a deposit address is one customer's.
     async fn holding(&self, tx: &mut PgConnection, target: &Target) -> Result<Holding, sqlx::Error> {
-        if target.account.chain() != self.chain() {
-            return Ok(Holding::Nobody);
-        }
-        if target.account.evm_address() == Some(self.vault().hot_address()) {
+        if self.0.networks.iter().any(|network| network.hot() == target.account) {
             return Ok(Holding::ExchangeOwn);
         }
-        let owner = db::owner(tx, self.chain(), target.account.address()).await?;
+        let owner = db::owner(tx, &target.account).await?;
         Ok(owner.map_or(Holding::Nobody, |(customer, name)| Holding::Customer {
             account: key(customer),
-            holder: self.vault().pseudonym(&name),
+            holder: self.0.vault.pseudonym(&name),
         }))
     }
 

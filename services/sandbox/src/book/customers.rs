@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use alloy::primitives::Address;
-use haetae_core::{Amount, Asset, Moment};
+use haetae_core::{Account, Amount, Asset, Moment};
 use tokio::time::{Instant, timeout_at};
 
 use super::books::{Books, key};
@@ -86,7 +85,7 @@ impl Customers {
         name: &str,
         asset: &Asset,
         amount: Amount,
-        to: Address,
+        to: &Account,
         now: Moment,
     ) -> Result<Withdrawal, NotWithdrawn> {
         if !self.books.assets().contains(asset) {

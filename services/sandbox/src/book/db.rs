@@ -1,6 +1,7 @@
 //! All SQL of the books.
 
 mod chain;
+mod coins;
 mod customers;
 mod payments;
 
@@ -9,6 +10,7 @@ use haetae_core::Amount;
 pub(super) use chain::{
     Head, block_hash, credited, depositors, due, head, lock_due, move_head, put_block, put_deposit, take_back,
 };
+pub(super) use coins::{Coin, Output, credited_coins, hot_coins, put_change, put_coins, spend};
 pub(super) use customers::{
     balance, credits, customer, lock_customer, open_account, owner, pending, put_deposit_address, set_balance,
 };

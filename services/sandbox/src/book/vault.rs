@@ -2,46 +2,39 @@
 
 use std::fmt;
 
-use alloy::primitives::{Address, B256, Keccak256};
-use alloy::signers::local::PrivateKeySigner;
+use alloy::primitives::{B256, Keccak256};
 use anyhow::Context;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-/// Holds the hot wallet's key and the seed from which everything else follows. Not shown by `Debug`.
+/// Holds the hot wallet's key on one chain and the seed from which everything else follows. Not shown by `Debug`.
 #[derive(Clone)]
 pub(crate) struct Vault {
-    hot: PrivateKeySigner,
+    hot: B256,
     seed: B256,
 }
 
 impl Vault {
     /// From the contents of the key files: 32 bytes each, in hexadecimal.
     pub(crate) fn new(hot: &str, seed: &str) -> anyhow::Result<Self> {
-        let hot: B256 = hot.trim().parse().context("the hot wallet's key is not 32 bytes in hexadecimal")?;
-        let hot = PrivateKeySigner::from_bytes(&hot).context("the hot wallet's key is not a key of the curve")?;
+        let hot = hot.trim().parse().context("the hot wallet's key is not 32 bytes in hexadecimal")?;
         let seed = seed.trim().parse().context("the seed is not 32 bytes in hexadecimal")?;
         Ok(Self { hot, seed })
     }
 
-    /// The wallet that everything is swept into and paid from.
-    pub(crate) fn hot(&self) -> &PrivateKeySigner {
-        &self.hot
+    /// The key of the wallet that everything is swept into and paid from.
+    pub(super) fn hot(&self) -> B256 {
+        self.hot
     }
 
-    /// The address of the hot wallet.
-    pub(crate) fn hot_address(&self) -> Address {
-        self.hot.address()
-    }
-
-    /// The deposit wallet of a customer: the same again after every restart, and after the loss of the database.
-    pub(crate) fn deposit(&self, customer: i64) -> PrivateKeySigner {
+    /// The key of a customer's deposit wallet on chains of one kind, as the chain reads it.
+    pub(super) fn deposit<K>(&self, kind: &[u8], customer: i64, read: impl Fn(&B256) -> Option<K>) -> K {
         // One hash in 2^128 is no key of the curve; then the next one is taken.
-        let mut key = self.derived(b"deposit", &customer.to_be_bytes());
+        let mut key = self.derived(kind, &customer.to_be_bytes());
         loop {
-            match PrivateKeySigner::from_bytes(&key) {
-                Ok(signer) => return signer,
-                Err(_) => key = self.derived(b"deposit", key.as_slice()),
+            match read(&key) {
+                Some(signer) => return signer,
+                None => key = self.derived(kind, key.as_slice()),
             }
         }
     }
@@ -82,9 +75,18 @@ mod tests {
 
     #[test]
     fn a_customers_wallet_follows_from_the_seed() {
-        assert_eq!(vault(2).deposit(7).address(), vault(2).deposit(7).address());
-        assert_ne!(vault(2).deposit(7).address(), vault(2).deposit(8).address());
-        assert_ne!(vault(2).deposit(7).address(), vault(3).deposit(7).address());
+        let key = |seed, kind: &[u8], customer| vault(seed).deposit(kind, customer, |key| Some(*key));
+        assert_eq!(key(2, b"deposit", 7), key(2, b"deposit", 7));
+        assert_ne!(key(2, b"deposit", 7), key(2, b"deposit", 8));
+        assert_ne!(key(2, b"deposit", 7), key(3, b"deposit", 7));
+        assert_ne!(key(2, b"deposit", 7), key(2, b"deposit on bitcoin", 7));
+    }
+
+    #[test]
+    fn what_is_no_key_is_passed_over() {
+        let first = vault(2).deposit(b"deposit", 7, |key| Some(*key));
+        let next = vault(2).deposit(b"deposit", 7, |key| (*key != first).then_some(*key));
+        assert_ne!(first, next);
     }
 
     #[test]

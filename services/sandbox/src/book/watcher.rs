@@ -5,20 +5,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::U256;
 use anyhow::Context;
-use haetae_core::{Account, Amount, Asset, Moment, Target, TransferId, micros};
-use opentelemetry::global;
+use haetae_core::{Amount, Asset, Moment, Target, TransferId, TransferIndex, micros};
 use opentelemetry::metrics::Gauge;
+use opentelemetry::{KeyValue, global};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::block::{Block, Header, Transfer};
 use super::books::{Books, key};
-use super::db::{self, Head};
-use super::node::Node;
+use super::db::{self, Head, Output};
+use super::network::{Block, Header, Network, Transfer};
 use crate::contract::{Credit, Legs};
 
 /// How often the node is asked for news, besides its own announcements.
@@ -31,7 +29,7 @@ const KEPT: i64 = 1_000;
 pub(crate) struct Watcher {
     books: Books,
     legs: Legs,
-    node: Node,
+    network: Arc<dyn Network>,
     confirmations: u32,
     /// A hint that there is a new block.
     grown: Arc<Notify>,
@@ -39,20 +37,26 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(books: Books, legs: Legs, node: Node, confirmations: u32, grown: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        books: Books,
+        legs: Legs,
+        network: Arc<dyn Network>,
+        confirmations: u32,
+        grown: Arc<Notify>,
+    ) -> Self {
         let behind = global::meter("haetae")
             .u64_gauge("haetae.exchange.blocks_behind")
             .with_unit("{block}")
             .with_description("The node's newest block less the last that the rehearsal exchange has read")
             .build();
-        Self { books, legs, node, confirmations, grown, behind }
+        Self { books, legs, network, confirmations, grown, behind }
     }
 
     /// Reads until cancelled. A failure is logged and tried again.
     pub(crate) async fn run(self, cancel: CancellationToken) {
         while !cancel.is_cancelled() {
             if let Err(error) = self.catch_up(&cancel).await {
-                tracing::warn!(error = format!("{error:#}"), "the chain is not read");
+                tracing::warn!(chain = %self.network.chain(), error = format!("{error:#}"), "the chain is not read");
             }
             let woken = async {
                 let _ = timeout(POLL, self.grown.notified()).await;
@@ -62,8 +66,8 @@ impl Watcher {
     }
 
     async fn catch_up(&self, cancel: &CancellationToken) -> anyhow::Result<()> {
-        let (chain, pool) = (self.books.chain(), self.books.pool());
-        let newest = self.node.newest().await?;
+        let (chain, pool) = (self.network.chain(), self.books.pool());
+        let newest = self.network.newest().await?;
         loop {
             // Also where nothing is new: what was due when a replica died is due still.
             self.credit_due().await?;
@@ -71,19 +75,20 @@ impl Watcher {
                 self.begin(&newest).await?;
                 continue;
             };
-            self.behind.record(newest.number().saturating_sub(head.number()), &[]);
-            if cancel.is_cancelled() || head.is(newest.hash) {
+            self.behind
+                .record(newest.number.saturating_sub(head.number()), &[KeyValue::new("chain", chain.to_string())]);
+            if cancel.is_cancelled() || head.is(&newest.hash) {
                 return Ok(());
             }
-            if newest.number() > head.number() {
-                match self.node.block(head.number() + 1).await? {
+            if newest.number > head.number() {
+                match self.network.block(head.number() + 1).await? {
                     None => return Ok(()),
-                    Some(block) if head.is(block.header.parent_hash) => self.read(&head, &block).await?,
+                    Some(block) if head.is(&block.header.parent) => self.read(&head, &block).await?,
                     Some(_) => self.step_back(&head).await?,
                 }
             } else {
-                match self.node.at(head.number()).await? {
-                    Some(same) if head.is(same.hash) => return Ok(()),
+                match self.network.at(head.number()).await? {
+                    Some(same) if head.is(&same.hash) => return Ok(()),
                     _ => self.step_back(&head).await?,
                 }
             }
@@ -92,32 +97,38 @@ impl Watcher {
 
     /// Begins with the newest block: before the first start there was no deposit address.
     async fn begin(&self, newest: &Header) -> anyhow::Result<()> {
-        let chain = self.books.chain();
+        let chain = self.network.chain();
         let mut tx = self.books.pool().begin().await?;
-        if db::move_head(&mut tx, chain, None, newest.number(), newest.hash).await? {
-            db::put_block(&mut tx, chain, newest.number(), newest.hash, KEPT).await?;
+        if db::move_head(&mut tx, chain, None, newest.number, &newest.hash).await? {
+            db::put_block(&mut tx, chain, newest.number, &newest.hash, KEPT).await?;
         }
         tx.commit().await?;
         Ok(())
     }
 
     async fn read(&self, head: &Head, block: &Block) -> anyhow::Result<()> {
-        let chain = self.books.chain();
-        let (number, hash) = (block.header.number(), block.header.hash);
+        let chain = self.network.chain();
+        let Header { number, hash, .. } = &block.header;
         let mut tx = self.books.pool().begin().await?;
-        if !db::move_head(&mut tx, chain, Some(head), number, hash).await? {
+        if !db::move_head(&mut tx, chain, Some(head), *number, hash).await? {
             return Ok(());
         }
-        db::put_block(&mut tx, chain, number, hash, KEPT).await?;
-        let taken: Vec<(&Transfer, Asset)> =
-            block.transfers.iter().filter_map(|transfer| Some((transfer, self.asset_of(transfer)?))).collect();
+        db::put_block(&mut tx, chain, *number, hash, KEPT).await?;
+        db::mined(&mut tx, chain, &block.transactions, *number).await?;
+        let coins: Vec<Output<'_>> = block.transfers.iter().filter_map(as_output).collect();
+        if !coins.is_empty() {
+            db::put_coins(&mut tx, &self.network.hot(), &coins, *number).await?;
+        }
+        let assets = self.books.assets();
+        let taken: Vec<&Transfer> =
+            block.transfers.iter().filter(|transfer| assets.contains(&transfer.asset)).collect();
         if !taken.is_empty() {
-            let addresses = taken.iter().map(|(transfer, _)| transfer.to.to_checksum(None)).collect();
+            let addresses = taken.iter().map(|transfer| transfer.to.address().to_owned()).collect();
             let depositors: HashMap<String, i64> =
                 db::depositors(&mut tx, chain, addresses).await?.into_iter().collect();
-            for (transfer, asset) in &taken {
-                if let Some(customer) = depositors.get(&transfer.to.to_checksum(None)) {
-                    db::put_deposit(&mut tx, chain, transfer, asset, *customer, (number, hash)).await?;
+            for transfer in taken {
+                if let Some(customer) = depositors.get(transfer.to.address()) {
+                    db::put_deposit(&mut tx, transfer, *customer, &block.header).await?;
                 }
             }
         }
@@ -125,25 +136,17 @@ impl Watcher {
         Ok(())
     }
 
-    fn asset_of(&self, transfer: &Transfer) -> Option<Asset> {
-        debug_assert!(transfer.amount > U256::ZERO, "transfers of nothing are none");
-        let chain = self.books.chain().clone();
-        let asset =
-            transfer.token.map_or_else(|| Asset::evm_native(chain.clone()), |token| Asset::erc20(chain.clone(), token));
-        self.books.assets().contains(&asset).then_some(asset)
-    }
-
     /// The head was replaced: takes it back and stands on the block before.
     async fn step_back(&self, head: &Head) -> anyhow::Result<()> {
-        let chain = self.books.chain();
+        let chain = self.network.chain();
         let before = head.number().saturating_sub(1);
         let hash = match db::block_hash(self.books.pool(), chain, before).await? {
             Some(hash) => hash,
             // Reading began after it: whatever it is, nothing was taken from it.
-            None => self.node.at(before).await?.context("the chain has become shorter than was read")?.hash,
+            None => self.network.at(before).await?.context("the chain has become shorter than was read")?.hash,
         };
         let mut tx = self.books.pool().begin().await?;
-        if db::move_head(&mut tx, chain, Some(head), before, hash).await? {
+        if db::move_head(&mut tx, chain, Some(head), before, &hash).await? {
             let lost = db::take_back(&mut tx, chain, head.number()).await?;
             if lost > 0 {
                 tracing::error!(deposits = lost, "credited deposits were in a block that was replaced");
@@ -154,7 +157,7 @@ impl Watcher {
     }
 
     async fn credit_due(&self) -> anyhow::Result<()> {
-        for deposit in db::due(self.books.pool(), self.books.chain(), self.confirmations).await? {
+        for deposit in db::due(self.books.pool(), self.network.chain(), self.confirmations).await? {
             self.credit(deposit, micros(OffsetDateTime::now_utc())).await?;
         }
         Ok(())
@@ -163,7 +166,7 @@ impl Watcher {
     /// Credits a deposit, and tells the contract, in one transaction: freezes withhold what becomes the customer's before
     /// the customer can touch it.
     async fn credit(&self, deposit: i64, now: Moment) -> anyhow::Result<()> {
-        let chain = self.books.chain();
+        let chain = self.network.chain();
         let mut tx = self.legs.begin().await?;
         let Some(deposit) = db::lock_due(&mut tx, chain, self.confirmations, deposit).await? else { return Ok(()) };
         let (asset, amount): (Asset, Amount) = (deposit.asset.parse()?, deposit.amount()?);
@@ -174,7 +177,7 @@ impl Watcher {
         db::credited(&mut tx, chain, &deposit, now).await?;
         let credit = Credit {
             account: key(customer),
-            target: Target::account(Account::evm(chain.clone(), deposit.address.parse()?)),
+            target: Target::account(format!("{chain}:{}", deposit.address).parse()?),
             asset,
             amount,
             transfer: TransferId {
@@ -187,4 +190,11 @@ impl Watcher {
         self.legs.commit(tx).await?;
         Ok(())
     }
+}
+
+/// A transfer as something that is spent whole, where money is kept so.
+fn as_output(transfer: &Transfer) -> Option<Output<'_>> {
+    let TransferIndex::Output(output) = transfer.index else { return None };
+    let amount = transfer.amount.to_u256().try_into().ok()?;
+    Some(Output { transaction: &transfer.transaction, output, to: transfer.to.address(), amount })
 }

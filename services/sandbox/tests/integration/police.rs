@@ -226,7 +226,7 @@ impl Case {
             traced: Amount::from(*amount),
             rule: TaintRule::TracedFirst,
             block_number: 1,
-            block_hash: format!("0x{}", "ab".repeat(32)),
+            block_hash: transfer.chain.hash([0xab; 32].into()),
             seen_at: now(),
             wallet_role: Some(WalletRole::CustomerDeposit),
         });

@@ -10,6 +10,7 @@ use haetae_mesh::config::{PeerConfig, Settings};
 use haetae_sandbox::{Addresses, Config, Sandbox};
 use haetae_seal::dsse::{Algorithm, SigningKey};
 use haetae_testkit::anvil::{Anvil, AnvilOptions};
+use haetae_testkit::bcoin::{Bcoin, BcoinOptions, REGTEST};
 use haetae_testkit::certs::{Ca, Leaf};
 use haetae_testkit::postgres::Database;
 use haetae_wire::exchange::v1::{
@@ -47,6 +48,7 @@ pub(crate) struct Scene {
     /// A funded account of nobody in particular.
     pub(crate) rich: Address,
     pub(crate) token: Option<Address>,
+    bitcoin: Option<Bcoin>,
     running: Option<Running>,
     config: std::path::PathBuf,
     folder: TempDir,
@@ -77,15 +79,20 @@ pub(crate) fn coin() -> Asset {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
-        Self::set(false).await
+        Self::set(false, None).await
+    }
+
+    /// With Bitcoin as a further chain.
+    pub(crate) async fn with_bitcoin() -> Self {
+        Self::set(false, Some(Bcoin::start(BcoinOptions::default()).await.unwrap())).await
     }
 
     /// With a token that the exchange takes too.
     pub(crate) async fn with_token() -> Self {
-        Self::set(true).await
+        Self::set(true, None).await
     }
 
-    async fn set(with_token: bool) -> Self {
+    async fn set(with_token: bool, bitcoin: Option<Bcoin>) -> Self {
         let (anvil, police, db) = tokio::join!(
             Anvil::start(AnvilOptions { chain_id: CHAIN, ..AnvilOptions::default() }),
             Police::new(),
@@ -113,7 +120,7 @@ impl Scene {
         std::fs::write(at.join("hot.key"), alloy::hex::encode_prefixed(HOT_KEY)).unwrap();
         std::fs::write(at.join("seed"), alloy::hex::encode_prefixed([0x22; 32])).unwrap();
         let config = at.join("sandbox.toml");
-        std::fs::write(&config, configuration(at, &anvil, &db.url, token)).unwrap();
+        std::fs::write(&config, configuration(at, &anvil, &db.url, token, bitcoin.as_ref())).unwrap();
 
         let running = start(&config).await;
         let keys = Keyring::from_registry(&Registry::parse(&registry, at).unwrap());
@@ -125,6 +132,7 @@ impl Scene {
             police,
             rich,
             token,
+            bitcoin,
             running: Some(running),
             config,
             folder,
@@ -165,10 +173,20 @@ impl Scene {
         ExchangeServiceClient::new(peer(self.folder.path(), "stranger", running.addresses.public))
     }
 
+    /// The customer's deposit address on the chain of Ethereum's kind.
     pub(crate) async fn open_account(&mut self, customer: &str) -> Account {
+        self.deposit_accounts(customer).await.remove(0)
+    }
+
+    /// One on each chain.
+    pub(crate) async fn deposit_accounts(&mut self, customer: &str) -> Vec<Account> {
         let request = OpenAccountRequest { customer: customer.into() };
         let accounts = self.control.open_account(request).await.unwrap().into_inner().deposit_accounts;
-        accounts[0].parse().unwrap()
+        accounts.iter().map(|account| account.parse().unwrap()).collect()
+    }
+
+    pub(crate) fn bitcoin(&self) -> &Bcoin {
+        self.bitcoin.as_ref().expect("a scene with Bitcoin")
     }
 
     pub(crate) async fn balance(&mut self, customer: &str, asset: &Asset) -> Balance {
@@ -184,10 +202,20 @@ impl Scene {
         amount: u128,
         to: Address,
     ) -> WithdrawResponse {
+        self.withdraw_to(customer, asset, amount, &Account::evm(ChainId::evm(CHAIN), to)).await
+    }
+
+    pub(crate) async fn withdraw_to(
+        &mut self,
+        customer: &str,
+        asset: &Asset,
+        amount: u128,
+        to: &Account,
+    ) -> WithdrawResponse {
         let request = WithdrawRequest {
             customer: customer.into(),
             amount: Some(AssetAmount { asset: asset.to_string(), amount: amount.to_string() }),
-            to: Account::evm(ChainId::evm(CHAIN), to).to_string(),
+            to: to.to_string(),
         };
         self.control.withdraw(request).await.unwrap().into_inner()
     }
@@ -242,8 +270,19 @@ impl Scene {
     }
 
     pub(crate) async fn credited(&mut self, customer: &str, wanted: u128) {
+        self.credited_of(customer, &coin(), wanted).await;
+    }
+
+    pub(crate) async fn credited_of(&mut self, customer: &str, asset: &Asset, wanted: u128) {
         eventually("the deposit is credited", async || {
-            (total(&self.balance(customer, &coin()).await) == wanted).then_some(())
+            (total(&self.balance(customer, asset).await) == wanted).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn pending_of(&mut self, customer: &str, asset: &Asset, wanted: u128) {
+        eventually("the deposit is pending", async || {
+            (self.balance(customer, asset).await.pending == wanted.to_string()).then_some(())
         })
         .await;
     }
@@ -359,8 +398,8 @@ async fn deploy_token(anvil: &Anvil, owner: Address) -> Address {
     .await
 }
 
-fn configuration(at: &Path, anvil: &Anvil, database: &str, token: Option<Address>) -> String {
-    let folder = at.display();
+fn configuration(at: &Path, anvil: &Anvil, database: &str, token: Option<Address>, bitcoin: Option<&Bcoin>) -> String {
+    let folder = at.display().to_string();
     let mut assets = vec![coin()];
     assets.extend(token.map(|token| Asset::erc20(ChainId::evm(CHAIN), token)));
     let assets: Vec<String> = assets.iter().map(|asset| format!("\"{asset}\"")).collect();
@@ -375,9 +414,19 @@ fn configuration(at: &Path, anvil: &Anvil, database: &str, token: Option<Address
          keys = {{ log = \"{folder}/log.pem\" }}\nhotline = {{ name = \"desk\", phone = \"+82\", email = \"d@upbit.test\" }}\n\n\
          [service.chain]\nid = \"eip155:{CHAIN}\"\nhttp = \"{http}\"\nws = \"{ws}\"\nconfirmations = 2\n\
          hot_wallet_key_file = \"{folder}/hot.key\"\nseed_file = \"{folder}/seed\"\nassets = [{assets}]\n\n\
+         {further}\
          [service.control]\n{server}roles = {{ operator = [\"{DOMAIN}/operator\"] }}\n",
+        further = bitcoin.map(|node| further(&folder, node)).unwrap_or_default(),
         http = anvil.http_url(),
         ws = anvil.ws_url(),
         assets = assets.join(", "),
+    )
+}
+
+fn further(folder: &str, node: &Bcoin) -> String {
+    format!(
+        "[[service.further_chains]]\nid = \"{REGTEST}\"\nhttp = \"{http}\"\nconfirmations = 2\n\
+         hot_wallet_key_file = \"{folder}/hot.key\"\nseed_file = \"{folder}/seed\"\nassets = [\"{REGTEST}/slip44:1\"]\n\n",
+        http = node.url_with_key(),
     )
 }

@@ -1,11 +1,10 @@
 //! The chain as far as it was read, and what came from it.
 
-use alloy::primitives::B256;
-use haetae_core::{Amount, Asset, ChainId, Moment};
+use haetae_core::{Amount, ChainId, Moment};
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 
-use super::super::block::Transfer;
-use super::{amount, damaged, stored};
+use super::super::network::{Header, Transfer};
+use super::{amount, stored};
 
 /// How far the chain was read.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -20,8 +19,8 @@ impl Head {
     }
 
     /// Whether a block of this hash is the one.
-    pub(in crate::book) fn is(&self, hash: B256) -> bool {
-        self.hash == hash.to_string()
+    pub(in crate::book) fn is(&self, hash: &str) -> bool {
+        self.hash == hash
     }
 }
 
@@ -38,7 +37,7 @@ pub(in crate::book) async fn move_head(
     chain: &ChainId,
     from: Option<&Head>,
     number: u64,
-    hash: B256,
+    hash: &str,
 ) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query(
         "with moved as (
@@ -51,7 +50,7 @@ pub(in crate::book) async fn move_head(
     )
     .bind(chain.as_str())
     .bind(stored(number))
-    .bind(hash.to_string())
+    .bind(hash)
     .bind(from.map(|head| head.number))
     .bind(from.map(|head| &head.hash))
     .execute(tx)
@@ -64,7 +63,7 @@ pub(in crate::book) async fn put_block(
     tx: &mut PgConnection,
     chain: &ChainId,
     number: u64,
-    hash: B256,
+    hash: &str,
     keep: i64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("delete from book.block where chain = $1 and (number >= $2 or number < $2 - $3)")
@@ -76,7 +75,7 @@ pub(in crate::book) async fn put_block(
     sqlx::query("insert into book.block (chain, number, hash) values ($1, $2, $3)")
         .bind(chain.as_str())
         .bind(stored(number))
-        .bind(hash.to_string())
+        .bind(hash)
         .execute(tx)
         .await?;
     Ok(())
@@ -87,19 +86,23 @@ pub(in crate::book) async fn block_hash(
     pool: &PgPool,
     chain: &ChainId,
     number: u64,
-) -> Result<Option<B256>, sqlx::Error> {
-    let hash: Option<String> = sqlx::query_scalar("select hash from book.block where chain = $1 and number = $2")
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("select hash from book.block where chain = $1 and number = $2")
         .bind(chain.as_str())
         .bind(stored(number))
         .fetch_optional(pool)
-        .await?;
-    hash.map(|hash| hash.parse().map_err(damaged("hash"))).transpose()
+        .await
 }
 
 /// Takes back what was read from a block on: deposits that were not credited are gone, what was mined is to be sent
 /// again. Answers how many deposits had been credited, which stay.
 pub(in crate::book) async fn take_back(tx: &mut PgConnection, chain: &ChainId, from: u64) -> Result<i64, sqlx::Error> {
     sqlx::query("update book.outgoing set mined_in = null where chain = $1 and mined_in >= $2")
+        .bind(chain.as_str())
+        .bind(stored(from))
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("update book.coin set mined_in = null where chain = $1 and mined_in >= $2")
         .bind(chain.as_str())
         .bind(stored(from))
         .execute(&mut *tx)
@@ -137,11 +140,9 @@ pub(in crate::book) async fn depositors(
 /// Records a deposit as pending, unless it is the exchange's own gas. One that is known was included again.
 pub(in crate::book) async fn put_deposit(
     tx: &mut PgConnection,
-    chain: &ChainId,
     transfer: &Transfer,
-    asset: &Asset,
     customer: i64,
-    block: (u64, B256),
+    block: &Header,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into book.deposit
@@ -151,15 +152,15 @@ pub(in crate::book) async fn put_deposit(
          on conflict (chain, transaction, index) do update
             set block_number = excluded.block_number, block_hash = excluded.block_hash",
     )
-    .bind(chain.as_str())
-    .bind(transfer.transaction.to_string())
+    .bind(transfer.to.chain().as_str())
+    .bind(&transfer.transaction)
     .bind(transfer.index.to_string())
     .bind(customer)
-    .bind(transfer.to.to_checksum(None))
-    .bind(asset.to_string())
+    .bind(transfer.to.address())
+    .bind(transfer.asset.to_string())
     .bind(transfer.amount.to_string())
-    .bind(stored(block.0))
-    .bind(block.1.to_string())
+    .bind(stored(block.number))
+    .bind(&block.hash)
     .execute(tx)
     .await?;
     Ok(())

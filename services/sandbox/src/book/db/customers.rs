@@ -1,7 +1,6 @@
 //! Customers: their accounts, and what they own.
 
-use alloy::primitives::Address;
-use haetae_core::{Amount, Asset, ChainId, Moment, TransferId};
+use haetae_core::{Account, Amount, Asset, Moment, TransferId};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::{amount, damaged};
@@ -20,15 +19,14 @@ pub(in crate::book) async fn open_account(tx: &mut PgConnection, name: &str, now
 
 pub(in crate::book) async fn put_deposit_address(
     tx: &mut PgConnection,
-    chain: &ChainId,
-    address: Address,
+    address: &Account,
     customer: i64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into book.deposit_address (chain, address, customer_id) values ($1, $2, $3) on conflict do nothing",
     )
-    .bind(chain.as_str())
-    .bind(address.to_checksum(None))
+    .bind(address.chain().as_str())
+    .bind(address.address())
     .bind(customer)
     .execute(tx)
     .await?;
@@ -42,15 +40,14 @@ pub(in crate::book) async fn customer(conn: impl PgExecutor<'_>, name: &str) -> 
 /// The customer whose deposit address it is: id and name.
 pub(in crate::book) async fn owner(
     tx: &mut PgConnection,
-    chain: &ChainId,
-    address: &str,
+    address: &Account,
 ) -> Result<Option<(i64, String)>, sqlx::Error> {
     sqlx::query_as(
         "select customer_id, name from book.deposit_address join book.customer using (customer_id)
          where chain = $1 and address = $2",
     )
-    .bind(chain.as_str())
-    .bind(address)
+    .bind(address.chain().as_str())
+    .bind(address.address())
     .fetch_optional(tx)
     .await
 }

@@ -1,7 +1,6 @@
 //! What is to be paid, what is to be swept, and what was signed.
 
-use alloy::primitives::{Address, B256};
-use haetae_core::{Amount, Asset, ChainId, Moment};
+use haetae_core::{Account, Amount, Asset, ChainId, Moment};
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 
 use super::super::withdrawal::Outcome;
@@ -13,7 +12,7 @@ pub(in crate::book) struct Asked<'a> {
     pub(in crate::book) customer: i64,
     pub(in crate::book) asset: &'a Asset,
     pub(in crate::book) amount: Amount,
-    pub(in crate::book) to: Address,
+    pub(in crate::book) to: &'a Account,
 }
 
 pub(in crate::book) async fn put_withdrawal(
@@ -29,7 +28,7 @@ pub(in crate::book) async fn put_withdrawal(
     .bind(asked.customer)
     .bind(asked.asset.to_string())
     .bind(asked.amount.to_string())
-    .bind(asked.to.to_checksum(None))
+    .bind(asked.to.address())
     .bind(outcome.name())
     .bind(now)
     .fetch_one(tx)
@@ -59,12 +58,14 @@ impl Unpaid {
     }
 }
 
-/// Withdrawals to be paid, oldest first.
-pub(in crate::book) async fn unpaid(conn: impl PgExecutor<'_>) -> Result<Vec<Unpaid>, sqlx::Error> {
+/// Withdrawals to be paid on a chain, oldest first.
+pub(in crate::book) async fn unpaid(conn: impl PgExecutor<'_>, chain: &ChainId) -> Result<Vec<Unpaid>, sqlx::Error> {
     sqlx::query_as(
         "select withdrawal_id, asset, amount::text, destination from book.withdrawal
-         where outcome = 'paid' and transaction is null order by withdrawal_id limit 20",
+         where outcome = 'paid' and transaction is null and starts_with(asset, $1 || '/')
+         order by withdrawal_id limit 20",
     )
+    .bind(chain.as_str())
     .fetch_all(conn)
     .await
 }
@@ -72,11 +73,11 @@ pub(in crate::book) async fn unpaid(conn: impl PgExecutor<'_>) -> Result<Vec<Unp
 pub(in crate::book) async fn paid(
     tx: &mut PgConnection,
     withdrawal: i64,
-    transaction: B256,
+    transaction: &str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("update book.withdrawal set transaction = $2 where withdrawal_id = $1")
         .bind(withdrawal)
-        .bind(transaction.to_string())
+        .bind(transaction)
         .execute(tx)
         .await?;
     Ok(())
@@ -115,27 +116,22 @@ pub(in crate::book) async fn swept(tx: &mut PgConnection, chain: &ChainId, sweep
     Ok(())
 }
 
-pub(in crate::book) async fn has_wallet(
-    conn: impl PgExecutor<'_>,
-    chain: &ChainId,
-    address: Address,
-) -> Result<bool, sqlx::Error> {
+pub(in crate::book) async fn has_wallet(conn: impl PgExecutor<'_>, wallet: &Account) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("select exists (select from book.wallet where chain = $1 and address = $2)")
-        .bind(chain.as_str())
-        .bind(address.to_checksum(None))
+        .bind(wallet.chain().as_str())
+        .bind(wallet.address())
         .fetch_one(conn)
         .await
 }
 
 pub(in crate::book) async fn put_wallet(
     conn: impl PgExecutor<'_>,
-    chain: &ChainId,
-    address: Address,
+    wallet: &Account,
     nonce: u64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("insert into book.wallet (chain, address, next_nonce) values ($1, $2, $3) on conflict do nothing")
-        .bind(chain.as_str())
-        .bind(address.to_checksum(None))
+        .bind(wallet.chain().as_str())
+        .bind(wallet.address())
         .bind(stored(nonce))
         .execute(conn)
         .await?;
@@ -143,30 +139,22 @@ pub(in crate::book) async fn put_wallet(
 }
 
 /// Holds a wallet until the transaction ends; false where another replica does.
-pub(in crate::book) async fn hold_wallet(
-    tx: &mut PgConnection,
-    chain: &ChainId,
-    address: Address,
-) -> Result<bool, sqlx::Error> {
+pub(in crate::book) async fn hold_wallet(tx: &mut PgConnection, wallet: &Account) -> Result<bool, sqlx::Error> {
     let held = sqlx::query("select from book.wallet where chain = $1 and address = $2 for update skip locked")
-        .bind(chain.as_str())
-        .bind(address.to_checksum(None))
+        .bind(wallet.chain().as_str())
+        .bind(wallet.address())
         .execute(tx)
         .await?;
     Ok(held.rows_affected() == 1)
 }
 
 /// Draws a wallet's next nonce.
-pub(in crate::book) async fn next_nonce(
-    tx: &mut PgConnection,
-    chain: &ChainId,
-    address: Address,
-) -> Result<u64, sqlx::Error> {
+pub(in crate::book) async fn next_nonce(tx: &mut PgConnection, wallet: &Account) -> Result<u64, sqlx::Error> {
     let nonce: i64 = sqlx::query_scalar(
         "update book.wallet set next_nonce = next_nonce + 1 where chain = $1 and address = $2 returning next_nonce - 1",
     )
-    .bind(chain.as_str())
-    .bind(address.to_checksum(None))
+    .bind(wallet.chain().as_str())
+    .bind(wallet.address())
     .fetch_one(tx)
     .await?;
     Ok(nonce.unsigned_abs())
@@ -175,28 +163,24 @@ pub(in crate::book) async fn next_nonce(
 /// A signed transaction.
 #[derive(Clone, Debug)]
 pub(in crate::book) struct Signed {
-    pub(in crate::book) transaction: B256,
-    pub(in crate::book) sender: Address,
+    pub(in crate::book) transaction: String,
+    pub(in crate::book) sender: Account,
     pub(in crate::book) nonce: u64,
-    pub(in crate::book) recipient: Address,
+    pub(in crate::book) recipient: String,
     pub(in crate::book) purpose: &'static str,
     pub(in crate::book) raw: Vec<u8>,
 }
 
-pub(in crate::book) async fn put_outgoing(
-    tx: &mut PgConnection,
-    chain: &ChainId,
-    signed: &Signed,
-) -> Result<(), sqlx::Error> {
+pub(in crate::book) async fn put_outgoing(tx: &mut PgConnection, signed: &Signed) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into book.outgoing (chain, transaction, sender, nonce, recipient, purpose, raw)
          values ($1, $2, $3, $4, $5, $6, $7)",
     )
-    .bind(chain.as_str())
-    .bind(signed.transaction.to_string())
-    .bind(signed.sender.to_checksum(None))
+    .bind(signed.sender.chain().as_str())
+    .bind(&signed.transaction)
+    .bind(signed.sender.address())
     .bind(stored(signed.nonce))
-    .bind(signed.recipient.to_checksum(None))
+    .bind(&signed.recipient)
     .bind(signed.purpose)
     .bind(&signed.raw)
     .execute(tx)
@@ -205,9 +189,9 @@ pub(in crate::book) async fn put_outgoing(
 }
 
 /// Signed transactions that are not known to be mined, in the order in which each sender's must be sent.
-pub(in crate::book) async fn unmined(pool: &PgPool, chain: &ChainId) -> Result<Vec<(String, Vec<u8>)>, sqlx::Error> {
-    sqlx::query_as(
-        "select transaction, raw from book.outgoing where chain = $1 and mined_in is null
+pub(in crate::book) async fn unmined(pool: &PgPool, chain: &ChainId) -> Result<Vec<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select raw from book.outgoing where chain = $1 and mined_in is null
          order by sender, nonce limit 100",
     )
     .bind(chain.as_str())
@@ -215,17 +199,18 @@ pub(in crate::book) async fn unmined(pool: &PgPool, chain: &ChainId) -> Result<V
     .await
 }
 
+/// Of the transactions in a block, those of ours are mined.
 pub(in crate::book) async fn mined(
-    pool: &PgPool,
+    tx: &mut PgConnection,
     chain: &ChainId,
-    transaction: &str,
+    transactions: &[String],
     block: u64,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("update book.outgoing set mined_in = $3 where chain = $1 and transaction = $2")
+    sqlx::query("update book.outgoing set mined_in = $3 where chain = $1 and transaction = any($2)")
         .bind(chain.as_str())
-        .bind(transaction)
+        .bind(transactions)
         .bind(stored(block))
-        .execute(pool)
+        .execute(tx)
         .await?;
     Ok(())
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use alloy::primitives::{Address, B256, Bytes, U64, U256, b256};
 use anyhow::{Context, ensure};
-use haetae_core::TransferIndex;
+use haetae_core::{Account, Amount, Asset, ChainId, TransferIndex};
 use serde::Deserialize;
+
+use crate::book::network::{Block, Header as Named, Transfer};
 
 /// `Transfer(address,address,uint256)` (ERC-20).
 const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
@@ -16,37 +18,19 @@ const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628
 pub(super) struct Header {
     number: U64,
     pub(super) hash: B256,
-    pub(super) parent_hash: B256,
+    parent_hash: B256,
     /// None on chains without one.
     base_fee_per_gas: Option<U256>,
 }
 
 impl Header {
-    pub(super) fn number(&self) -> u64 {
-        self.number.to()
+    pub(super) fn named(&self) -> Named {
+        Named { number: self.number.to(), hash: self.hash.to_string(), parent: self.parent_hash.to_string() }
     }
 
     pub(super) fn base_fee(&self) -> Option<u128> {
         self.base_fee_per_gas.map(|fee| fee.saturating_to())
     }
-}
-
-/// A block and what came to whom in it, in the order of the chain.
-#[derive(Clone, Debug)]
-pub(super) struct Block {
-    pub(super) header: Header,
-    pub(super) transfers: Vec<Transfer>,
-}
-
-/// Value that came to an account. Never zero.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Transfer {
-    pub(super) transaction: B256,
-    pub(super) index: TransferIndex,
-    pub(super) to: Address,
-    /// The token's contract; none for the chain's own coin.
-    pub(super) token: Option<Address>,
-    pub(super) amount: U256,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,41 +65,47 @@ struct Log {
 
 impl FullBlock {
     /// The block with its transfers. Value that a contract passes on is not seen; this exchange does not credit it.
-    pub(super) fn with(self, receipts: &[Receipt]) -> anyhow::Result<Block> {
+    pub(super) fn with(self, chain: &ChainId, receipts: &[Receipt]) -> anyhow::Result<Block> {
         let by_transaction: HashMap<B256, &Receipt> = receipts.iter().map(|r| (r.transaction_hash, r)).collect();
         let mut transfers = Vec::new();
         for transaction in &self.transactions {
             let receipt = by_transaction.get(&transaction.hash).context("a transaction without a receipt")?;
             ensure!(receipt.block_hash == self.header.hash, "a receipt of another block");
             if receipt.status == U64::from(1) {
-                transfers.extend(transaction.coin());
-                transfers.extend(receipt.tokens());
+                transfers.extend(transaction.coin(chain));
+                transfers.extend(receipt.tokens(chain));
             }
         }
         transfers.retain(|transfer| !transfer.amount.is_zero());
-        Ok(Block { header: self.header, transfers })
+        let transactions = self.transactions.iter().map(|transaction| transaction.hash.to_string()).collect();
+        Ok(Block { header: self.header.named(), transactions, transfers })
     }
 }
 
 impl Transaction {
-    fn coin(&self) -> Option<Transfer> {
-        let (transaction, amount) = (self.hash, self.value);
-        Some(Transfer { transaction, index: TransferIndex::Native, to: self.to?, token: None, amount })
+    fn coin(&self, chain: &ChainId) -> Option<Transfer> {
+        Some(Transfer {
+            transaction: self.hash.to_string(),
+            index: TransferIndex::Native,
+            to: Account::evm(chain.clone(), self.to?),
+            asset: Asset::evm_native(chain.clone()),
+            amount: Amount::from_u256(self.value),
+        })
     }
 }
 
 impl Receipt {
-    fn tokens(&self) -> impl Iterator<Item = Transfer> {
+    fn tokens(&self, chain: &ChainId) -> impl Iterator<Item = Transfer> {
         // The ordinal counts all logs of the transaction, transfers or not.
-        self.logs.iter().zip(0u32..).filter_map(|(log, ordinal)| {
+        self.logs.iter().zip(0u32..).filter_map(move |(log, ordinal)| {
             let [TRANSFER, _, to] = log.topics[..] else { return None };
             let amount: [u8; 32] = log.data.as_ref().try_into().ok()?;
             Some(Transfer {
-                transaction: self.transaction_hash,
+                transaction: self.transaction_hash.to_string(),
                 index: TransferIndex::Log(ordinal),
-                to: Address::from_word(to),
-                token: Some(log.address),
-                amount: U256::from_be_bytes(amount),
+                to: Account::evm(chain.clone(), Address::from_word(to)),
+                asset: Asset::erc20(chain.clone(), log.address),
+                amount: Amount::from_u256(U256::from_be_bytes(amount)),
             })
         })
     }
@@ -136,7 +126,7 @@ mod tests {
         let receipt: Receipt = serde_json::from_value(json!({
             "transactionHash": transaction, "blockHash": receipt_of, "status": status, "logs": logs,
         }))?;
-        Ok(full.with(&[receipt])?.transfers)
+        Ok(full.with(&ChainId::evm(1), &[receipt])?.transfers)
     }
 
     fn log(topics: &[B256], amount: u64) -> Value {
@@ -148,8 +138,9 @@ mod tests {
         let to = Address::repeat_byte(4).into_word();
         let logs = json!([log(&[B256::ZERO], 1), log(&[TRANSFER, to, to], 70), log(&[TRANSFER, to, to], 0)]);
         let found = block("0x1", logs, B256::repeat_byte(9)).unwrap();
-        let short: Vec<_> = found.iter().map(|t| (t.index.to_string(), t.token.is_some(), t.amount)).collect();
-        assert_eq!(short, [("native".into(), false, U256::from(50)), ("log/1".into(), true, U256::from(70))]);
+        let short: Vec<_> =
+            found.iter().map(|t| (t.index.to_string(), t.asset.contract().is_some(), t.amount)).collect();
+        assert_eq!(short, [("native".into(), false, Amount::from(50u64)), ("log/1".into(), true, Amount::from(70u64))]);
     }
 
     #[test]

@@ -11,12 +11,14 @@ use alloy::rpc::client::{ClientBuilder, RpcClient};
 use alloy::transports::ws::WsConnect;
 use anyhow::{Context, ensure};
 use futures::StreamExt as _;
+use haetae_core::ChainId;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::block::{Block, FullBlock, Header, Receipt};
+use super::block::{FullBlock, Header, Receipt};
+use crate::book::network::Block;
 
 /// How long the node may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -29,10 +31,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// A node, asked over HTTP. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Node(RpcClient);
+pub(super) struct Node(RpcClient);
 
 impl Node {
-    pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
         // The address may hold a key: it is not repeated.
         Ok(Self(RpcClient::new_http(url.parse().map_err(|_| anyhow::anyhow!("the node's address is not a URL"))?)))
     }
@@ -50,7 +52,7 @@ impl Node {
     }
 
     /// The number of the chain (EIP-155).
-    pub(crate) async fn chain_id(&self) -> anyhow::Result<u64> {
+    pub(super) async fn chain_id(&self) -> anyhow::Result<u64> {
         Ok(self.ask::<U64>("eth_chainId", json!([])).await?.to())
     }
 
@@ -65,11 +67,11 @@ impl Node {
     }
 
     /// The block of this number with what it moved; none beyond the newest, or where it is being replaced just now.
-    pub(super) async fn block(&self, number: u64) -> anyhow::Result<Option<Block>> {
+    pub(super) async fn block(&self, chain: &ChainId, number: u64) -> anyhow::Result<Option<Block>> {
         let full: Option<FullBlock> = self.ask("eth_getBlockByNumber", json!([U64::from(number), true])).await?;
         let Some(full) = full else { return Ok(None) };
         let receipts: Option<Vec<Receipt>> = self.ask("eth_getBlockReceipts", json!([full.header.hash])).await?;
-        receipts.map(|receipts| full.with(&receipts)).transpose()
+        receipts.map(|receipts| full.with(chain, &receipts)).transpose()
     }
 
     /// A price that is still enough some blocks later. Taken from the base fee (EIP-1559) where there is one: what a node
@@ -98,17 +100,6 @@ impl Node {
     /// Hands a signed transaction in. That it is known or mined already is no failure.
     pub(super) async fn send(&self, raw: &[u8]) -> anyhow::Result<()> {
         self.ask::<B256>("eth_sendRawTransaction", json!([Bytes::copy_from_slice(raw)])).await.map(drop)
-    }
-
-    /// The number of the block that a transaction is in.
-    pub(super) async fn mined_in(&self, transaction: B256) -> anyhow::Result<Option<u64>> {
-        #[derive(Debug, serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Mined {
-            block_number: Option<U64>,
-        }
-        let receipt: Option<Mined> = self.ask("eth_getTransactionReceipt", json!([transaction])).await?;
-        Ok(receipt.and_then(|mined| mined.block_number).map(|number| number.to()))
     }
 }
 
