@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// A folder of programs, such as those of a release build; built as this one is where absent.
     #[arg(long)]
     programs: Option<PathBuf>,
+    /// How those were built, as the page is to say it.
+    #[arg(long, value_name = "TEXT", default_value = "release programs")]
+    built: String,
     /// Write what was measured into the sizing page.
     #[arg(long)]
     bless: bool,
@@ -99,7 +102,7 @@ pub(crate) fn size(options: Options, install: Install) -> Result<()> {
 
 async fn measured(options: &Options) -> Result<Measured> {
     let (programs, said) = match &options.programs {
-        Some(folder) => (folder.clone(), format!("the programs in {}", folder.display())),
+        Some(folder) => (folder.clone(), options.built.clone()),
         None => {
             let built = tokio::task::spawn_blocking(|| binaries::built(&PROGRAMS)).await??;
             (built, "a debug build".to_owned())

@@ -181,13 +181,16 @@ operator = {{ $operators := list }}{{ range $values.operators }}{{ $operators = 
 
 {{/*
 The chains as one list in TOML, for the environment, where Kubernetes puts the URLs of nodes from Secrets into the
-places of `$(NODE_…)`.
+places of `$(NODE_…)`. What is not given is the program's own to choose.
 */}}
 {{- define "haetae.toml.chains" -}}
 [
 {{- range $place, $chain := .Values.chains }}{{ if $place }}, {{ end -}}
-{ id = {{ $chain.id | toJson }}, confirmations = {{ int (default 2 $chain.confirmations) }}, max_reorg_depth = {{ int (default 64 $chain.maxReorgDepth) }}, block_time_ms = {{ int (default 12000 $chain.blockTimeMs) }}, poll_ms = {{ int (default 250 $chain.pollMs) }}, nodes = [
-{{- range $at, $node := $chain.nodes }}{{ if $at }}, {{ end }}{{ include "haetae.toml.node" (dict "node" $node "variable" (printf "NODE_%d_%d" $place $at)) }}{{ end -}}
+{ id = {{ $chain.id | toJson }}
+{{- range $key, $name := dict "confirmations" "confirmations" "finalAfter" "final_after" "maxReorgDepth" "max_reorg_depth" "blockTimeMs" "block_time_ms" "pollMs" "poll_ms" }}
+{{- if hasKey $chain $key }}, {{ $name }} = {{ int (index $chain $key) }}{{ end }}
+{{- end }}, nodes = [
+{{- range $at, $node := $chain.nodes }}{{ if $at }}, {{ end }}{{ include "haetae.toml.node" (dict "node" $node "chain" $chain.id "variable" (printf "NODE_%d_%d" $place $at) "password" (printf "/etc/haetae/nodes/%d-%d" $place $at)) }}{{ end -}}
 ] }
 {{- end -}}
 ]
@@ -195,9 +198,30 @@ places of `$(NODE_…)`.
 
 {{- define "haetae.toml.node" -}}
 {{- if .node.existingSecret -}}
-{ http = "$({{ .variable }}_HTTP)"{{ if not .node.httpOnly }}, ws = "$({{ .variable }}_WS)"{{ end }} }
+{ http = "$({{ .variable }}_HTTP)"{{ if include "haetae.node.ws" . }}, ws = "$({{ .variable }}_WS)"{{ end }}
+{{- range .node.secretKeys }}, {{ . }} = "$({{ $.variable }}_{{ upper . }})"{{ end }}
 {{- else -}}
-{ http = {{ .node.http | toJson }}{{ with .node.ws }}, ws = {{ . | toJson }}{{ end }} }
+{ http = {{ .node.http | toJson }}
+{{- range $key := list "ws" "api" "solidity" }}{{ with index $.node $key }}, {{ $key }} = {{ . | toJson }}{{ end }}{{ end }}
+{{- end }}
+{{- with .node.user }}, user = {{ . | toJson }}, password_file = {{ $.password | toJson }}{{ end }} }
+{{- end }}
+
+{{/* Whether a node's Secret has a URL for WebSocket: only nodes that speak Ethereum's JSON-RPC have one. */}}
+{{- define "haetae.node.ws" -}}
+{{- if and (not .node.httpOnly) (hasPrefix "eip155:" .chain) }}yes{{ end }}
+{{- end }}
+
+{{/* Passwords of nodes, as files. */}}
+{{- define "haetae.nodePasswords" -}}
+{{- range $place, $chain := .Values.chains }}
+{{- range $at, $node := $chain.nodes }}
+{{- if $node.user }}
+- secret:
+    name: {{ $node.existingSecret }}
+    items: [{ key: password, path: nodes/{{ $place }}-{{ $at }} }]
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -206,9 +230,13 @@ places of `$(NODE_…)`.
 {{- if .node.existingSecret }}
 - name: {{ .http }}
   valueFrom: { secretKeyRef: { name: {{ .node.existingSecret }}, key: http } }
-{{- if not .node.httpOnly }}
+{{- if include "haetae.node.ws" . }}
 - name: {{ .ws }}
   valueFrom: { secretKeyRef: { name: {{ .node.existingSecret }}, key: ws } }
+{{- end }}
+{{- range .node.secretKeys }}
+- name: {{ trimSuffix "_HTTP" $.http }}_{{ upper . }}
+  valueFrom: { secretKeyRef: { name: {{ $.node.existingSecret }}, key: {{ . }} } }
 {{- end }}
 {{- end }}
 {{- end }}

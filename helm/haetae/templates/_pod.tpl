@@ -49,6 +49,11 @@
           items: [{ key: {{ .caKey }}, path: postgres-ca.crt }]
       {{- end }}
       {{- end }}
+      {{- if eq $role "tracking" }}
+      {{- with include "haetae.nodePasswords" $root | trim }}
+      {{- . | nindent 6 }}
+      {{- end }}
+      {{- end }}
       {{- if eq $role "connector" }}
       - secret:
           name: {{ include "haetae.atExchangeSecret" $component }}
@@ -133,14 +138,14 @@
 {{- range $place, $chain := $values.chains }}
 {{- range $at, $node := $chain.nodes }}
 {{- $variable := printf "NODE_%d_%d" $place $at }}
-{{- include "haetae.nodeVariables" (dict "node" $node "http" (printf "%s_HTTP" $variable) "ws" (printf "%s_WS" $variable)) }}
+{{- include "haetae.nodeVariables" (dict "node" $node "chain" $chain.id "http" (printf "%s_HTTP" $variable) "ws" (printf "%s_WS" $variable)) }}
 {{- end }}
 {{- end }}
 - name: HAETAE__SERVICE__CHAINS
   value: {{ include "haetae.toml.chains" $root | quote }}
 {{- end }}
 {{- if eq .role "sandbox" }}
-{{- include "haetae.nodeVariables" (dict "node" $values.rehearsal.node "http" "HAETAE__SERVICE__CHAIN__HTTP" "ws" "HAETAE__SERVICE__CHAIN__WS") }}
+{{- include "haetae.nodeVariables" (dict "node" $values.rehearsal.node "chain" $values.rehearsal.chain "http" "HAETAE__SERVICE__CHAIN__HTTP" "ws" "HAETAE__SERVICE__CHAIN__WS") }}
 {{- end }}
 {{- range $name, $value := .settings.settings }}
 - { name: HAETAE__{{ $name }}, value: {{ $value | quote }} }

@@ -127,13 +127,18 @@
 {{- range $chain := .Values.chains }}
 {{- if has $chain.id $seen }}{{ fail (printf "The chain %s is listed twice." $chain.id) }}{{ end }}
 {{- $seen = append $seen $chain.id }}
+{{- if and (hasKey $chain "finalAfter") (hasKey $chain "confirmations") (lt (int $chain.finalAfter) (int $chain.confirmations)) }}{{ fail (printf "The chain %s would be final after %d blocks, before it is confirmed after %d." $chain.id (int $chain.finalAfter) (int $chain.confirmations)) }}{{ end }}
+{{- range $node := $chain.nodes }}
+{{- if and (or $node.api $node.solidity $node.secretKeys) (not (hasPrefix "tron:" $chain.id)) }}{{ fail (printf "A node of %s has an API of its own, which only Tron's nodes have." $chain.id) }}{{ end }}
+{{- end }}
 {{- range $node := $chain.nodes }}{{ include "haetae.validate.node" (dict "node" $node "of" $chain.id) }}{{ end }}
 {{- end }}
 {{- if .Values.rehearsal.enabled }}{{ include "haetae.validate.node" (dict "node" .Values.rehearsal.node "of" "the rehearsal") }}{{ end }}
 {{- end }}
 
 {{- define "haetae.validate.node" -}}
-{{- if and .node.existingSecret (or .node.http .node.ws) }}{{ fail (printf "A node of %s has a Secret and a URL: give one." .of) }}{{ end }}
+{{- if and .node.existingSecret (or .node.http .node.ws .node.api .node.solidity) }}{{ fail (printf "A node of %s has a Secret and a URL: give one." .of) }}{{ end }}
+{{- if and .node.user (not .node.existingSecret) }}{{ fail (printf "A node of %s has a user but no existingSecret, which holds the password." .of) }}{{ end }}
 {{- if not (or .node.existingSecret .node.http) }}{{ fail (printf "A node of %s has neither existingSecret nor http." .of) }}{{ end }}
 {{- end }}
 

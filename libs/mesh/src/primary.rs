@@ -34,7 +34,7 @@ pub struct Primary(Way);
 enum Way {
     Url(Client),
     Sentinels { sentinels: Vec<ConnectionInfo>, master: String, node: SentinelNodeConnectionInfo },
-    Cluster { nodes: Vec<Client>, all: ClusterClient },
+    Cluster { nodes: Vec<Client>, all: Box<ClusterClient> },
 }
 
 impl Primary {
@@ -80,7 +80,7 @@ impl Primary {
             .build()
             .context("cluster")?;
         let nodes = nodes.into_iter().map(Client::open).collect::<RedisResult<_>>().context("cluster")?;
-        Ok(Some(Self(Way::Cluster { nodes, all })))
+        Ok(Some(Self(Way::Cluster { nodes, all: Box::new(all) })))
     }
 
     /// A client of the Redis that takes writes now. Ask again for every connection: sentinels may have made another the

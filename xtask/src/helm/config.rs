@@ -130,7 +130,9 @@ impl Case<'_> {
             let value = match variable.get("value").and_then(Value::as_str) {
                 Some(value) => expand(value, &environment),
                 None if name.ends_with("WS") => "ws://node.example:8546".to_owned(),
-                None if name.ends_with("HTTP") => "http://node.example:8545".to_owned(),
+                None if ["HTTP", "API", "SOLIDITY"].iter().any(|end| name.ends_with(end)) => {
+                    "http://node.example:8545".to_owned()
+                }
                 None if name.contains("REDIS") => "redis://redis.example:6379".to_owned(),
                 None => "made-up".to_owned(),
             };

@@ -7,7 +7,7 @@ mod dashboards;
 mod metrics;
 mod runbooks;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::Result;
 
@@ -26,9 +26,10 @@ pub(crate) fn check(root: &Path, chart: &Path, promtool: &Path, report: &mut Rep
         }
     }
     runbooks::check(chart, report)?;
+    let described = fs::read_to_string(chart.join("METRICS.md")).unwrap_or_default();
     for file in files(&chart.join("files"), "yaml")? {
         if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("collector")) {
-            collector::check(&file, report)?;
+            collector::check(&file, &described, report)?;
         }
     }
     Ok(())

@@ -60,7 +60,7 @@ async fn replicas_share_a_budget_and_without_redis_each_spends_its_share() {
 }
 
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !holds().await {
         assert!(Instant::now() < deadline, "never: {what}");
         sleep(Duration::from_millis(50)).await;
@@ -118,29 +118,22 @@ async fn replicas_share_budgets_that_lie_on_different_nodes_of_a_cluster() {
         servers.push(Running::start(server).await);
     }
     let mut callers = 0;
-    let mut shares = async || {
-        callers += 1;
-        let peers: Vec<Peer> = servers.iter().map(|s| world.peer(&format!("connector/x{callers}"), &[s.at])).collect();
-        passed(20, &peers).await < 15
-    };
-    eventually("they share", &mut shares).await;
-    // Six callers' budgets all lie on one of three nodes in three of a thousand cases.
-    let mut shared = 0;
-    for _ in 0..6 {
-        shared += usize::from(shares().await);
-    }
-    assert_eq!(shared, 6, "wherever a caller's budget lies");
-    cluster.lose(1);
-    cluster.bring_back(1).await.unwrap();
-    eventually("they share again", async || {
+    // Six callers' budgets all lie on one of the three nodes in four of a thousand cases.
+    let mut all_share = async || {
         for _ in 0..6 {
-            if !shares().await {
+            callers += 1;
+            let caller = format!("connector/x{callers}");
+            let peers: Vec<Peer> = servers.iter().map(|s| world.peer(&caller, &[s.at])).collect();
+            if passed(20, &peers).await >= 15 {
                 return false;
             }
         }
         true
-    })
-    .await;
+    };
+    eventually("they share, wherever a budget lies", &mut all_share).await;
+    cluster.lose(1);
+    cluster.bring_back(1).await.unwrap();
+    eventually("they share again", &mut all_share).await;
 }
 
 #[tokio::test]

@@ -15,14 +15,37 @@ use crate::report::Report;
 /// Lets through only what is listed, whatever a program sends by mistake.
 const ALLOW_LIST: &str = "transform/allow";
 
-pub(super) fn check(file: &Path, report: &mut Report) -> Result<()> {
+/// Checks a configuration. `described` is the page on metrics, which tests compare with what programs send.
+pub(super) fn check(file: &Path, described: &str, report: &mut Report) -> Result<()> {
     report.count("collector configurations", 1);
     report.not_checked("the collector's start (no collector is here)");
     let config = document(file)?;
     // A file that is laid over the main one names parts that are defined there.
     let whole = config.get("receivers").is_some();
-    report.fail_all(format!("files/{}.yaml", stem(file)), faults(&config, whole));
+    let place = format!("files/{}.yaml", stem(file));
+    report.fail_all(&place, faults(&config, whole));
+    if whole {
+        report.fail_all(&place, held_back(&config, &attributes(described)));
+    }
     Ok(())
+}
+
+/// The attributes in a page's table of metrics: the fifth column.
+fn attributes(page: &str) -> BTreeSet<&str> {
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    rows.filter_map(|row| row.split('|').nth(5)).flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+/// Attributes of metrics that the list does not let through: series that differ only by them would become one.
+fn held_back(config: &Value, attributes: &BTreeSet<&str>) -> Vec<String> {
+    let statements = list(config, &format!("/processors/{}/metric_statements", ALLOW_LIST.replace('/', "~1")));
+    let lists = statements.iter().flat_map(|part| list(part, "/statements")).filter_map(Value::as_str);
+    let kept: BTreeSet<&str> = lists
+        .filter(|statement| statement.starts_with("keep_keys(datapoint."))
+        .flat_map(|statement| statement.split('"').skip(1).step_by(2))
+        .collect();
+    let missing = attributes.difference(&kept);
+    missing.map(|name| format!("{ALLOW_LIST} holds back {name}, which metrics differ by")).collect()
 }
 
 fn faults(config: &Value, whole: bool) -> Vec<String> {
@@ -91,6 +114,18 @@ mod tests {
         assert!(
             config(json!(["memory_limiter", "batch"]), "prometheus").iter().any(|found| found.contains("go through"))
         );
+    }
+
+    #[test]
+    fn what_metrics_differ_by_is_let_through() {
+        let page = "| metric | … |\n| `a.b` | `a_b` | gauge | `s` | `chain`, `wanted` | Text with `code`. |\n| `c` | `c` | gauge | | | x |\n";
+        let attributes = attributes(page);
+        assert_eq!(attributes, BTreeSet::from(["chain", "wanted"]));
+        let statement = "keep_keys(datapoint.attributes, [\"chain\"])";
+        let config =
+            json!({ "processors": { "transform/allow": { "metric_statements": [{ "statements": [statement] }] } } });
+        assert_eq!(held_back(&config, &attributes).len(), 1);
+        assert_eq!(held_back(&config, &BTreeSet::from(["chain"])), [] as [String; 0]);
     }
 
     #[test]
