@@ -41,4 +41,4 @@ alter table movement
     drop constraint movement_end_reason_check,
     add constraint movement_end_reason_check check (end_reason in
         ('held', 'dust', 'contract', 'service-like', 'hop-limit', 'address-limit', 'question-limit', 'balance-unknown',
-         'fee', 'mixer', 'bridge', 'privacy-pool'));
+         'fee', 'no-address', 'mixer', 'bridge', 'privacy-pool'));

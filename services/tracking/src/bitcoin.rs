@@ -95,7 +95,7 @@ impl Bitcoin {
     }
 
     /// What outputs are, from the transactions that made them; none of those that no node keeps.
-    async fn from_transactions(&self, of: &[Spent]) -> anyhow::Result<HashMap<OutPoint, TxOut>> {
+    async fn look_up(&self, of: &[Spent]) -> anyhow::Result<HashMap<OutPoint, TxOut>> {
         let ids: BTreeSet<Txid> = of.iter().map(|spent| spent.output.txid).collect();
         let asked = stream::iter(ids).map(|id| async move {
             match self.transaction(id).await {
@@ -206,7 +206,7 @@ impl ChainSource for Bitcoin {
     }
 
     async fn outputs(&self, of: &[Spent]) -> anyhow::Result<Vec<TxOut>> {
-        let mut known = self.from_transactions(of).await?;
+        let mut known = self.look_up(of).await?;
         let missing: BTreeSet<B256> =
             of.iter().filter(|spent| !known.contains_key(&spent.output)).map(|spent| spent.block).collect();
         for block in missing {

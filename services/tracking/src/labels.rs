@@ -67,7 +67,7 @@ pub(crate) struct Pack {
 
 impl Found {
     /// What it says, its pack's head included.
-    fn says(&self) -> Attribution {
+    pub(crate) fn says(&self) -> Attribution {
         let empty = Attribution::default();
         label::whole(self.label.says.as_ref().unwrap_or(&empty), self.head.says.as_ref().unwrap_or(&empty))
     }

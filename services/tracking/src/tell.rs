@@ -17,7 +17,7 @@ use crate::labels::Found;
 use crate::question::{Answer, Asker, Conclusion, Question};
 use crate::said::{ArrivalState, Change, Finality, SaidArrival, SaidEnd, SaidHop, TrailEnd};
 use crate::terms::Terms;
-use crate::trail::{EndReason, Sighting};
+use crate::trail::{EndReason, Payer, Sighting};
 use crate::waiting::{Fate, Payment, Waits};
 use crate::watched::Watched;
 
@@ -331,12 +331,13 @@ fn hop_message(terms: &Terms, sighting: &Sighting, hop: &SaidHop) -> wire::Hop {
         block_hash: sighting.block_hash.clone(),
         provisional: hop.provisional,
         taint_rule: exchange::TaintRule::from(terms.rule).into(),
-        payers: hop
-            .payers
-            .iter()
-            .map(|payer| wire::Payer { account: payer.account.to_string(), traced_amount: payer.traced.to_string() })
-            .collect(),
+        payers: hop.payers.iter().map(payer).collect(),
     }
+}
+
+/// One of several who brought traced money to a transaction, on the wire.
+pub(crate) fn payer(payer: &Payer) -> wire::Payer {
+    wire::Payer { account: payer.account.to_string(), traced_amount: payer.traced.to_string() }
 }
 
 fn ended_message(

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use haetae_core::{Account, Amount, Asset, ChainId, Moment, TransferId, WatchId};
 
 use crate::said::{Finality, TrailEnd};
-use crate::trail::Place;
+use crate::trail::{Payer, Place};
 use crate::watched::Movement;
 
 pub(crate) use find::find;
@@ -106,6 +106,11 @@ impl Edge {
 
     pub(crate) fn to(&self) -> &Account {
         &self.movement.sighting.to
+    }
+
+    /// All that brought traced money, where they were several.
+    fn payers(&self) -> &[Payer] {
+        self.movement.said.hop.as_ref().map(|hop| hop.payers.as_slice()).unwrap_or_default()
     }
 
     fn key(&self) -> Key {

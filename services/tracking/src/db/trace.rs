@@ -180,10 +180,10 @@ pub(crate) async fn sums(
             where watch_id = any($1) and payer = any($2) and hop_finality <> 'retracted'
             union all
             select payer, asset, 0,
-                   case when end_reason = 'dust' then end_traced else 0 end,
+                   case when end_reason <> 'fee' then end_traced else 0 end,
                    case when end_reason = 'fee' then end_traced else 0 end
             from movement
-            where watch_id = any($1) and payer = any($2) and end_reason in ('dust', 'fee')
+            where watch_id = any($1) and payer = any($2) and end_reason in ('dust', 'fee', 'no-address')
               and (hop_finality is null or hop_finality = 'retracted')
          )
          select account, asset, trunc(least(sum(came), max(most.amount)))::text,
@@ -212,10 +212,10 @@ pub(crate) async fn ends(
     ids: &[WatchId],
     accounts: &[Account],
 ) -> Result<Vec<Ended>, sqlx::Error> {
-    // Where a payer shows to be a service, nothing moves: the end is the payer's. Every other end is the payee's.
+    // Where a payer shows to be a service, or pays what has no address, the end is the payer's. Every other is the payee's.
     let rows: Vec<(String, String, String, String)> = sqlx::query_as(
         "with ended as (
-            select case when end_reason = 'service-like' and (hop_finality is null or hop_finality = 'retracted')
+            select case when end_reason in ('service-like', 'no-address') and (hop_finality is null or hop_finality = 'retracted')
                         then payer else payee end as account,
                    asset, end_reason, end_traced
             from movement

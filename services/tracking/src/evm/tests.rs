@@ -1,5 +1,6 @@
 //! What several nodes of one chain are asked, and what is made of their answers.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -73,7 +74,7 @@ async fn a_node_of_another_chain_is_asked_nothing() {
     assert!(both.block(hash(7)).await.unwrap().is_some());
     assert!(both.facts(&[Address::ZERO], 7).await.is_err(), "the node that is of the chain does not know the calls");
     assert_eq!(both.condition(), Condition { nodes: 2, answering: 1, internal_transfers: false });
-    let alone = evm(&[stranger.config.clone()]);
+    let alone = evm(from_ref(&stranger.config));
     assert!(alone.newest().await.is_err() && alone.block(hash(7)).await.is_err());
 }
 
@@ -111,7 +112,7 @@ async fn a_block_is_taken_whole_from_one_node() {
     })
     .await;
     let of_another_block = Scripted::start(|method, params| match method {
-        "eth_getBlockReceipts" => Some(super::tests::receipts(6)),
+        "eth_getBlockReceipts" => Some(receipts(6)),
         _ => plain(method, params),
     })
     .await;
@@ -119,7 +120,7 @@ async fn a_block_is_taken_whole_from_one_node() {
     let lacking = [without_receipts.config.clone(), of_another_block.config.clone()];
     assert_eq!(evm(&lacking[..1]).block(hash(7)).await.unwrap(), None);
     assert!(evm(&lacking).block(hash(7)).await.is_err());
-    let all = [lacking.as_slice(), &[whole.config.clone()]].concat();
+    let all = [lacking.as_slice(), from_ref(&whole.config)].concat();
     assert_eq!(ids(&evm(&all).block(hash(7)).await.unwrap().unwrap()), ["native"]);
     assert_eq!(evm(&all).block(hash(8)).await.unwrap(), None, "no node has it");
 }
@@ -133,7 +134,7 @@ async fn what_calls_moved_is_asked_of_the_node_that_can_tell() {
     both.newest().await.unwrap();
     assert!(both.condition().internal_transfers);
     assert_eq!(ids(&both.block(hash(7)).await.unwrap().unwrap()), ["native", "trace/0"]);
-    let alone = evm(&[silent.config.clone()]);
+    let alone = evm(from_ref(&silent.config));
     assert_eq!(ids(&alone.block(hash(7)).await.unwrap().unwrap()), ["native"]);
     assert!(!alone.condition().internal_transfers);
 }
@@ -192,7 +193,7 @@ async fn a_block_that_cannot_be_traced_is_read_without() {
         _ => plain(method, params),
     })
     .await;
-    let evm = evm(&[forgetful.config.clone()]);
+    let evm = evm(from_ref(&forgetful.config));
     evm.newest().await.unwrap();
     assert!(evm.condition().internal_transfers);
     assert_eq!(ids(&evm.block(hash(7)).await.unwrap().unwrap()), ["native"]);
@@ -216,7 +217,7 @@ async fn what_is_burnt_and_what_the_node_itself_executes_goes_no_further() {
         Address::repeat_byte(8),
         Address::repeat_byte(9),
     ];
-    let facts = evm(&[node.config.clone()]).facts(&accounts, 7).await.unwrap();
+    let facts = evm(from_ref(&node.config)).facts(&accounts, 7).await.unwrap();
     let contracts: Vec<bool> = facts.iter().map(|facts| facts.contract).collect();
     assert_eq!(contracts, [true, true, true, true, false, false]);
 }

@@ -21,6 +21,7 @@ pub(crate) struct About {
     pub(crate) sums: Vec<Sums>,
     pub(crate) ends: Vec<Ended>,
     pub(crate) known: Vec<Knows>,
+    pub(crate) labels: Vec<(Account, wire::TraceLabel)>,
 }
 
 /// Puts it together.
@@ -35,6 +36,9 @@ pub(crate) fn trace(graph: &Graph, about: &About, now: Moment) -> wire::Trace {
             }
         }
     }
+    // Which of several payers brought what an output got is not told apart: what is left at each is not known then.
+    let shared: BTreeSet<&Account> =
+        graph.edges.iter().flat_map(|edge| edge.payers().iter().map(|payer| &payer.account)).collect();
     let multiplies = about.watches.iter().any(|watch| watch.rule == TaintRule::Poison);
     for watch in &about.watches {
         if let Some(place) = places.get_mut(&watch.root) {
@@ -60,7 +64,15 @@ pub(crate) fn trace(graph: &Graph, about: &About, now: Moment) -> wire::Trace {
             place.held = place.held.or(knows.held.as_ref());
         }
     }
-    let nodes = graph.nodes.iter().map(|node| places.remove(&node.account).unwrap_or_default().write(node, multiplies));
+    for (account, label) in &about.labels {
+        if let Some(place) = places.get_mut(account) {
+            place.labels.push(label.clone());
+        }
+    }
+    let nodes = graph.nodes.iter().map(|node| {
+        let unknown = multiplies || shared.contains(&node.account);
+        places.remove(&node.account).unwrap_or_default().write(node, unknown)
+    });
     wire::Trace {
         nodes: nodes.collect(),
         edges: graph.edges.iter().map(edge_of).collect(),
@@ -82,6 +94,7 @@ struct Place<'a> {
     ends: Vec<wire::TraceEnd>,
     reasons: BTreeSet<i32>,
     seen: Option<(Moment, Moment)>,
+    labels: Vec<wire::TraceLabel>,
 }
 
 /// Sums of one asset: of the movements shown, and of everything recorded.
@@ -152,14 +165,14 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn write(self, node: &Node, multiplies: bool) -> wire::TraceNode {
+    fn write(self, node: &Node, left_unknown: bool) -> wire::TraceNode {
         let role = |role: WalletRole| i32::from(exchange::WalletRole::from(role));
         let kind = self.kind();
         let sums = self.sums.iter().map(|(asset, here)| wire::TraceSums {
             asset: asset.to_string(),
             traced_in: here.shown_in.to_string(),
             traced_out: here.shown_out.to_string(),
-            left: match multiplies {
+            left: match left_unknown {
                 true => String::new(),
                 false => here.came.saturating_sub(here.went).saturating_sub(here.fees).to_string(),
             },
@@ -178,7 +191,7 @@ impl<'a> Place<'a> {
             last_seen: self.seen.map(|(_, last)| timestamp(last)),
             more_out: node.more_out,
             more_in: node.more_in,
-            labels: Vec::new(),
+            labels: self.labels,
         }
     }
 }
@@ -208,6 +221,7 @@ fn edge_of(edge: &Edge) -> wire::TraceEdge {
         provisional: hop.is_some_and(|hop| hop.provisional),
         depth: hop.map(|hop| hop.depth).unwrap_or_default(),
         arrival_id: arrival.map(|_| sighting.transfer.arrival(edge.watch).to_string()).unwrap_or_default(),
+        payers: edge.payers().iter().map(tell::payer).collect(),
         arrival_state: arrival.map(|arrival| tell::arrival_state_of(arrival.state).into()).unwrap_or_default(),
     }
 }

@@ -53,11 +53,13 @@ fn every_line_runs_from_its_box_to_its_box_and_money_flows_to_the_right() {
             assert!(left.y <= first.y && first.y <= left.y + left.height);
             assert!(right.y <= last.y && last.y <= right.y + right.height);
             assert!(route.points.windows(2).all(|two| two[0].x < two[1].x));
-            let first = |node: usize| {
+            // Where the stolen money was is before everything; elsewhere it is when money first came.
+            let rank = |node: usize| {
                 let came = flow.links.iter().filter(|link| link.to == node).flat_map(|link| &link.hops);
-                came.map(|hop| hop.order).min()
+                let first = came.map(|hop| hop.order + 1).min().unwrap_or(0);
+                if flow.nodes[node].kind == Kind::Root { 0 } else { first }
             };
-            let earlier = flow.nodes[link.to].kind == Kind::Root || first(link.to) < first(link.from);
+            let earlier = rank(link.to) < rank(link.from);
             assert_eq!(route.back, earlier, "only what goes back to where money came before goes to the left");
         }
     }

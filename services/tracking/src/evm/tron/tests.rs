@@ -1,5 +1,7 @@
 //! Against answers of the shape that Tron's documentation and its node's source give: no Tron node runs here.
 
+use std::slice::from_ref;
+
 use haetae_core::{Account, ChainId, ChainKind, TransferId};
 use serde_json::Value;
 
@@ -136,7 +138,7 @@ fn of(nodes: &[NodeConfig]) -> Tron {
 #[tokio::test]
 async fn a_block_of_tron_has_coins_tokens_calls_and_what_they_cost() {
     let node = Scripted::start(script).await;
-    let tron = of(&[node.config.clone()]);
+    let tron = of(from_ref(&node.config));
     assert_eq!(tron.newest().await.unwrap(), BlockRef { number: NUMBER, hash: hash() });
     let block = tron.block(hash()).await.unwrap().unwrap();
     let bytes = |n: u8| Address::repeat_byte(n);
@@ -167,7 +169,7 @@ async fn a_block_of_tron_has_coins_tokens_calls_and_what_they_cost() {
 #[tokio::test]
 async fn solid_blocks_are_final_and_accounts_are_looked_at_as_they_are_now() {
     let node = Scripted::start(script).await;
-    let tron = of(&[node.config.clone()]);
+    let tron = of(from_ref(&node.config));
     let solid = BlockRef { number: NUMBER - 19, hash: SOLID.parse().unwrap() };
     assert_eq!(tron.finalized().await.unwrap(), Some(solid));
     let accounts = [USDT.parse().unwrap(), Address::repeat_byte(1), Address::ZERO];
@@ -190,7 +192,7 @@ async fn a_block_that_leaves_the_chain_while_it_is_read_is_none() {
         Some(answer)
     })
     .await;
-    assert_eq!(of(&[node.config.clone()]).block(hash()).await.unwrap(), None);
+    assert_eq!(of(from_ref(&node.config)).block(hash()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -201,7 +203,7 @@ async fn a_block_whose_outcomes_are_missing_is_asked_of_another_node() {
     })
     .await;
     let whole = Scripted::start(script).await;
-    assert!(of(&[lacking.config.clone()]).block(hash()).await.is_err());
+    assert!(of(from_ref(&lacking.config)).block(hash()).await.is_err());
     assert!(of(&[lacking.config.clone(), whole.config.clone()]).block(hash()).await.unwrap().is_some());
 }
 
