@@ -307,6 +307,8 @@ impl Reader {
         let found = ids.iter().filter_map(|id| self.book.found(*id)).collect();
         for id in ids {
             self.book.remove(id);
+            // Where this is not committed it is as it was; otherwise it is not active and stays out.
+            self.to_load.push(id);
         }
         Ok(found)
     }

@@ -279,7 +279,8 @@ impl Watched {
     /// # Errors
     /// When something has to be known of a payee; nothing has changed then.
     pub(crate) fn see_pool(&mut self, pool: Pool, look: &impl Look) -> Result<bool, Missing> {
-        if self.first_mover(&pool).is_none() {
+        let too_early = self.terms.begins.is_some_and(|begins| pool.place < begins);
+        if too_early || self.first_mover(&pool).is_none() {
             return Ok(false);
         }
         let parts = self.trail.join(&self.terms, &mut self.knowledge, &pool, look)?;

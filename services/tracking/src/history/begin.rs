@@ -1,9 +1,11 @@
 //! Where a watch begins that begins with a transaction. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use bitcoin::{OutPoint, TxOut};
 use haetae_core::{Amount, Asset};
 
+use crate::source::{Block, Transaction};
 use crate::terms::Terms;
 use crate::trail::{Place, Sighting};
 
@@ -42,6 +44,32 @@ pub(crate) fn with_transaction(terms: &Terms, block: &[Sighting], transaction: &
     }
     let pays: Vec<&Sighting> = of_it.into_iter().filter(|s| s.from == *root).collect();
     Some(Beginning { place: pays.first()?.place, stolen: moved(&pays) })
+}
+
+/// The same where money is kept in outputs. `spent` is what the transaction spends, by the outputs' names. Where the root pays
+/// in it, what comes back to the root is change.
+pub(crate) fn with_outputs(
+    terms: &Terms,
+    block: &Block,
+    transaction: &Transaction,
+    spent: &HashMap<OutPoint, TxOut>,
+) -> Option<Beginning> {
+    let script = terms.root.account.script()?;
+    let (asset, stated) = terms.stolen.first_key_value()?;
+    let of_root = |output: &&TxOut| output.script_pubkey == script;
+    let sum =
+        |outputs: &mut dyn Iterator<Item = &TxOut>| outputs.map(|output| Amount::from(output.value.to_sat())).sum();
+    let inputs = transaction.body.input.iter().filter_map(|input| spent.get(&input.previous_output));
+    let paid: Amount = sum(&mut inputs.filter(of_root));
+    let brought: Amount = sum(&mut transaction.body.output.iter().filter(of_root));
+    let position = block.transactions().iter().position(|other| other.id == transaction.id)?;
+    let position = u32::try_from(position).ok()?;
+    let (position, moved) = match paid.is_zero() {
+        true => (position + 1, brought),
+        false => (position, paid.saturating_sub(brought)),
+    };
+    let stolen = BTreeMap::from([(asset.clone(), moved.min(*stated))]);
+    (!moved.is_zero()).then_some(Beginning { place: Place { block: block.at.number, position }, stolen })
 }
 
 #[cfg(test)]

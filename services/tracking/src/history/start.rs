@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use haetae_core::{Reason, WatchStart};
 
-use super::begin::{Beginning, with_transaction};
+use super::begin::{Beginning, with_outputs, with_transaction};
 use super::since::{Next, Search, before_all};
 use super::{History, Then, is_read};
+use crate::bitcoin::shown;
 use crate::book::Book;
 use crate::db;
 use crate::db::chain::Head;
 use crate::db::history::OnTheWay;
-use crate::source::{BlockRef, Dated};
+use crate::source::{Block, BlockRef, Dated, Spent, Transaction};
 use crate::tell;
+use crate::terms::Terms;
 use crate::trail::Place;
 
 /// Looks for a transaction in vain before the watch that begins with it is refused: a node may be some blocks behind.
@@ -56,13 +58,25 @@ impl History {
         let mut conn = self.voice.log.pool().acquire().await?;
         let Some((row, _)) = db::watch::load(&mut conn, watch.watch).await? else { return Ok(Then::Wait) };
         drop(conn);
-        let sightings = Book::new(self.chain.clone()).sightings(&block, self.now());
-        let Some(beginning) = with_transaction(&row.terms, &sightings, transaction) else {
+        let Some(beginning) = self.beginning(&row.terms, &block, transaction).await? else {
             return self.refuse(watch, Reason::StartNotFound).await;
         };
         let before = at.number.checked_sub(1).context("a transaction of the first block")?;
         let read = BlockRef { number: before, hash: block.parent };
         self.has_begun(watch, read, beginning.place, Some((at, beginning))).await
+    }
+
+    async fn beginning(&self, terms: &Terms, block: &Block, transaction: &str) -> anyhow::Result<Option<Beginning>> {
+        let by_name = |other: &&Transaction| self.chain.hash(shown(other.id)) == transaction;
+        let Some(theft) = block.transactions().iter().find(by_name) else {
+            let sightings = Book::new(self.chain.clone()).sightings(block, self.now());
+            return Ok(with_transaction(terms, &sightings, transaction));
+        };
+        let spent = theft.body.input.iter().map(|input| Spent { output: input.previous_output, block: block.at.hash });
+        let spent: Vec<Spent> = spent.filter(|_| !theft.body.is_coinbase()).collect();
+        let outputs = self.source.outputs(&spent).await?;
+        let spent = spent.iter().map(|spent| spent.output).zip(outputs).collect();
+        Ok(with_outputs(terms, block, theft, &spent))
     }
 
     /// The last block that is older than a time.

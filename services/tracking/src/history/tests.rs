@@ -1,11 +1,15 @@
 use alloy_primitives::{Address, U256};
+use bitcoin::absolute::LockTime;
+use bitcoin::transaction::Version;
+use bitcoin::{OutPoint, TxIn, TxOut};
 use haetae_core::{Amount, TaintRule, TransferIndex};
 
+use super::begin::with_outputs;
 use super::*;
 use crate::knowledge::AccountFacts;
 use crate::said::Change;
 use crate::scene;
-use crate::source::{BalanceAt, Body, Transfer};
+use crate::source::{BalanceAt, Body, Transaction, Transfer};
 use crate::terms::Terms;
 use crate::trail::Place;
 use crate::watched::{Stored, Watched};
@@ -78,4 +82,34 @@ fn a_watch_counts_from_its_place_within_a_block_on_and_knows_what_lay_at_its_roo
         .collect();
     // Of 1,000 that lay there 900 are stolen.
     assert_eq!(hops, [(2, Amount::from(360u64))]);
+}
+
+#[test]
+fn where_money_is_kept_in_outputs_change_to_the_root_is_not_what_was_stolen() {
+    use crate::scene::coins::{coin, script, terms, txid};
+    let pays = |n: u8, amount: u64| TxOut { value: bitcoin::Amount::from_sat(amount), script_pubkey: script(n) };
+    let spends = OutPoint { txid: txid(1), vout: 0 };
+    let input = TxIn { previous_output: spends, ..TxIn::default() };
+    let begins = |payer: u8, output: Vec<TxOut>| {
+        let body = bitcoin::Transaction {
+            version: Version::TWO,
+            lock_time: LockTime::ZERO,
+            input: vec![input.clone()],
+            output,
+        };
+        let transaction = Transaction { id: body.compute_txid(), body };
+        let body = Body::Transactions(vec![transaction.clone()]);
+        let block = Block { at: at(5), parent: B256::ZERO, time: Moment::UNIX_EPOCH, body };
+        let spent = HashMap::from([(spends, pays(payer, 100))]);
+        let begins = with_outputs(&terms(TaintRule::TracedFirst, 95), &block, &transaction, &spent)?;
+        Some((begins.place.position, begins.stolen[&coin()]))
+    };
+    // Account 0 is the root.
+    assert_eq!(begins(7, vec![pays(0, 60), pays(0, 30)]), Some((1, Amount::from(90u64))), "what it brings");
+    assert_eq!(
+        begins(0, vec![pays(7, 60), pays(0, 35)]),
+        Some((0, Amount::from(65u64))),
+        "what it takes, its cost too"
+    );
+    assert_eq!(begins(7, vec![pays(8, 99)]), None);
 }
