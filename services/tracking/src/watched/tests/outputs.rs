@@ -35,12 +35,12 @@ fn an_output_that_leaves_the_chain_is_retracted_and_comes_back_as_the_same() {
     watched.learn(&account(1), held());
     assert_eq!(told(&watched.settle()), ["arrival 1 of 100 Settled", "end 1 Held"]);
     assert!(watched.rewind(4));
-    assert_eq!(told(&watched.settle()), ["1 Retracted", "arrival 1 of 100 Retracted"]);
+    assert_eq!(told(&watched.settle()), ["1 Retracted", "arrival 1 of 100 Retracted", "no end 1 Held", "unreached"]);
     let mut again = pool;
     again.place.block = 7;
     again.block_hash = "another".to_owned();
     let news = see(&mut watched, &[again]);
-    assert_eq!(told(&news), ["1 Seen", "arrival 1 of 100 Settled", "end 1 Held"]);
+    assert_eq!(told(&news), ["1 Seen", "arrival 1 of 100 Settled", "end 1 Held", "reached again"]);
     assert!(news.asks.is_empty());
 }
 
@@ -54,7 +54,7 @@ fn what_was_spent_on_a_branch_that_is_gone_is_unspent_again() {
     see(&mut watched, &[first, second]);
     watched.rewind(1);
     assert_eq!(watched.coins().count(), 1);
-    assert_eq!(told(&see(&mut watched, &[other])), ["2 Retracted", "hop 3 of 100 provisional"]);
+    assert_eq!(told(&see(&mut watched, &[other])), ["2 Retracted", "unreached", "hop 3 of 100 provisional"]);
 }
 
 #[derive(Clone, Debug)]
