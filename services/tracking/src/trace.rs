@@ -257,7 +257,7 @@ impl<'a> Search<'a> {
             edges: BTreeMap::new(),
             hidden: BTreeMap::new(),
             limits: BTreeSet::new(),
-            waves: ways.into_iter().filter_map(|(way, wanted)| wanted.then(|| wave(way))).collect(),
+            waves: ways.into_iter().filter(|(_, wanted)| *wanted).map(|(way, _)| wave(way)).collect(),
             work: MAX_WORK,
         };
         for account in accounts {

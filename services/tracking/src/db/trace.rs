@@ -245,7 +245,16 @@ pub(crate) async fn known(
     ids: &[WatchId],
     accounts: &[Account],
 ) -> Result<Vec<Knows>, sqlx::Error> {
-    let rows: Vec<(String, bool, String, Option<String>, Option<String>)> = sqlx::query_as(
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        account: String,
+        contract: bool,
+        standing: String,
+        held_by: Option<String>,
+        wallet_role: Option<String>,
+    }
+
+    let rows: Vec<Row> = sqlx::query_as(
         "select account, contract, standing, held_by, wallet_role from known_account
          where watch_id = any($1) and account = any($2) order by account, watch_id",
     )
@@ -253,8 +262,8 @@ pub(crate) async fn known(
     .bind(texts(accounts))
     .fetch_all(conn)
     .await?;
-    let known = rows.into_iter().map(|(account, contract, standing, held_by, role)| {
-        let role = role.as_deref().map(read_role).transpose()?;
+    let known = rows.into_iter().map(|Row { account, contract, standing, held_by, wallet_role }| {
+        let role = wallet_role.as_deref().map(read_role).transpose()?;
         let held = held_by.map(|exchange| Ok::<_, sqlx::Error>((read("held_by", &exchange)?, role))).transpose()?;
         Ok(Knows { account: read("account", &account)?, contract, open: standing == "open", held })
     });

@@ -6,12 +6,15 @@ use super::{
 };
 use crate::show::{NOTHING, safe};
 
+/// Names and values.
+pub(super) type Rows = Vec<(String, String)>;
+
 /// A heading, names and values, and lists of such.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Details {
     pub(super) heading: String,
-    pub(super) rows: Vec<(String, String)>,
-    pub(super) lists: Vec<(String, Vec<Vec<(String, String)>>)>,
+    pub(super) rows: Rows,
+    pub(super) lists: Vec<(String, Vec<Rows>)>,
 }
 
 impl Details {
@@ -22,8 +25,8 @@ impl Details {
         }
     }
 
-    fn list(&mut self, name: String, items: Vec<Vec<(String, String)>>) {
-        let told = |item: Vec<(String, String)>| item.into_iter().map(|(name, value)| (name, safe(&value))).collect();
+    fn list(&mut self, name: String, items: Vec<Rows>) {
+        let told = |item: Rows| item.into_iter().map(|(name, value)| (name, safe(&value))).collect();
         if !items.is_empty() {
             self.lists.push((name, items.into_iter().map(told).collect()));
         }

@@ -56,7 +56,7 @@ pub(super) fn document(flow: &Flow) -> String {
     let missing = flow.title.missing.join(" ");
     out.push_str(&format!(
         "  <graph id=\"flow\" edgedefault=\"directed\">\n    <desc>{}</desc>\n",
-        escaped(&format!("{} as of {} {missing}", heading(flow), flow.title.as_of).trim())
+        escaped(format!("{} as of {} {missing}", heading(flow), flow.title.as_of).trim())
     ));
     for (at, node) in flow.nodes.iter().enumerate() {
         out.push_str(&of_node(flow, at, node, sheet.rect(at)));

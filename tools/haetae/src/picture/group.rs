@@ -87,7 +87,9 @@ fn bunches(flow: &Flow, length: usize) -> Vec<Vec<Vec<usize>>> {
         }
         branches.entry(top).or_default().push(at);
     }
-    let mut bunches: BTreeMap<(usize, bool), Vec<(Amount, Vec<usize>)>> = BTreeMap::new();
+    // By where they hang and whether money comes from there: what each branch weighs, and what is in it.
+    type Branch = (Amount, Vec<usize>);
+    let mut bunches: BTreeMap<(usize, bool), Vec<Branch>> = BTreeMap::new();
     for (top, members) in branches {
         let Some(anchor) = hangs[top] else { continue };
         let (weight, comes) = moves.get(&(top, anchor)).copied().unwrap_or_default();

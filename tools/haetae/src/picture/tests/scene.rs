@@ -217,7 +217,7 @@ fn leg(n: usize, node: &TraceNode) -> Leg {
         cap: "150000000000".into(),
         until: at(2_592_000),
         reported: reported.into(),
-        frozen_amount: if n % 6 == 0 { String::new() } else { "60000000000".into() },
+        frozen_amount: if n.is_multiple_of(6) { String::new() } else { "60000000000".into() },
         binding_at: at(60),
         refusal: if reported == LegState::Refused { RefusalReason::Incomplete.into() } else { 0 },
         ..Leg::default()
