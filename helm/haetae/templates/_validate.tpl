@@ -169,14 +169,14 @@
 {{- end }}
 
 {{/*
-Every replica there can be at once, one more of each service while it is rolled out, tracking's lease for each chain, and
-the migrations.
+Every replica there can be at once, one more of each service while it is rolled out, tracking's two leases for each
+chain, and the migrations.
 */}}
 {{- define "haetae.connections" -}}
 {{- $needed := 0 }}
 {{- range .components }}
 {{- $each := int .settings.database.maxConnections }}
-{{- if eq .role "tracking" }}{{ $each = add $each (len .root.Values.chains) }}{{ end }}
+{{- if eq .role "tracking" }}{{ $each = add $each (mul 2 (len .root.Values.chains)) }}{{ end }}
 {{- $needed = add $needed (mul (add .maximum 1) $each) }}
 {{- if and .log (ne .root.Values.migrations.mode "start") }}{{ $needed = add $needed 1 }}{{ end }}
 {{- end }}

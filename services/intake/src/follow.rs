@@ -52,6 +52,9 @@ impl Handler for Tracking {
                 let Some((id, unit)) = of_watch(tx, &refused.watch_id).await? else { return Ok(()) };
                 db::updates::lock_unit(tx, &unit).await?;
                 db::watches::put_state(tx, id, WatchState::Ended).await?;
+                if let Ok(watch) = refused.watch_id.parse::<WatchId>() {
+                    self.end_with(tx, watch, entry).await?;
+                }
                 self.0.advance_because(tx, id, Command::Close, &refused.reason, entry.time).await?;
                 Ok(())
             }
@@ -103,6 +106,15 @@ impl Handler for Tracking {
 }
 
 impl Tracking {
+    /// Who asked for the end of a watch has it.
+    async fn end_with(&self, tx: &mut PgConnection, watch: WatchId, entry: &FollowedEntry) -> Result<(), HandleError> {
+        for ending in db::watches::ending(tx, watch).await? {
+            self.0.advance(tx, ending, Command::TakeEffect, entry.time).await?;
+            self.0.advance(tx, ending, Command::Close, entry.time).await?;
+        }
+        Ok(())
+    }
+
     async fn watch_moved(
         &self,
         tx: &mut PgConnection,
@@ -119,10 +131,7 @@ impl Tracking {
         db::updates::lock_unit(tx, &unit).await?;
         db::watches::put_state(tx, id, state).await?;
         if let (true, Ok(watch)) = (ended, watch.watch_id.parse()) {
-            for ending in db::watches::ending(tx, watch).await? {
-                self.0.advance(tx, ending, Command::TakeEffect, entry.time).await?;
-                self.0.advance(tx, ending, Command::Close, entry.time).await?;
-            }
+            self.end_with(tx, watch, entry).await?;
         }
         self.0.tell(tx, id, &unit, Update::Watch(watch), entry.time).await?;
         if !ended {

@@ -139,7 +139,7 @@ impl Answers {
         let (row, mut watched) =
             db::watch::load(tx, watch).await?.ok_or_else(|| HandleError::poison(anyhow!("a question of no watch")))?;
         // A watch that has ended finds nothing more, and nothing arrives for it.
-        if !row.active {
+        if !row.active && row.catching_up.is_none() {
             return Ok(());
         }
         let conclusion = conclude(&db::question::about(&mut *tx, watch, account).await?);

@@ -53,8 +53,8 @@ pub(crate) struct History {
     group: Option<Group>,
     /// What the chain has said about blocks that are not written yet.
     asked: Asked,
-    /// How often transactions were looked for in vain.
-    looks: HashMap<WatchId, u32>,
+    /// How often transactions were looked for in vain, and when that was last counted: once a tick at most.
+    looks: HashMap<WatchId, (u32, Instant)>,
 }
 
 /// The watches of a pass in memory, as they are stored.

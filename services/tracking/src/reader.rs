@@ -141,6 +141,8 @@ impl Reader {
                     if let Err(error) = self.hear_waiting(waiting).await {
                         tracing::warn!(chain = %self.chain, error = format!("{error:#}"), "what waits is not told now");
                         self.forget();
+                        // They were shown once and are not shown again by themselves.
+                        self.looks += 1;
                     }
                     continue;
                 }
@@ -409,7 +411,9 @@ impl Reader {
     /// Notes how the nodes are, where that has changed and this replica reads.
     async fn note_condition(&mut self) -> Result<(), sqlx::Error> {
         let condition = self.source.condition();
-        METRICS.nodes(&self.chain, condition.answering);
+        if condition.nodes > 0 {
+            METRICS.nodes(&self.chain, condition.answering);
+        }
         if self.lease.is_held() && self.condition != Some(condition) {
             db::chain::note_condition(self.voice.log.pool(), &self.chain, condition).await?;
             self.condition = Some(condition);

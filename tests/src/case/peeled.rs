@@ -44,7 +44,7 @@ impl Play<'_> {
             next.note(&paid);
             self.concluded(&request, &[account(&shop), account(&next)]).await?;
             self.tell.step(&format!(
-                "The {peel} peel: a quarter goes aside, the rest to a new address; nobody holds either"
+                "The {peel} peel: a quarter of a bitcoin goes aside, the rest to a new address; nobody holds either"
             ));
             carrier = next;
         }

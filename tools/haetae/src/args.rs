@@ -484,11 +484,11 @@ fn state(name: &str) -> Result<i32, String> {
 
 fn watch_state(name: &str) -> Result<i32, String> {
     use haetae_wire::tracking::v1::WatchState;
-    let full = format!("WATCH_STATE_{}", name.to_uppercase());
+    let full = format!("WATCH_STATE_{}", name.to_uppercase().replace('-', "_"));
     WatchState::from_str_name(&full)
         .filter(|state| *state != WatchState::Unspecified)
         .map(Into::into)
-        .ok_or_else(|| "the states are pending, active, ended".to_owned())
+        .ok_or_else(|| "the states are pending, catching-up, active, ended".to_owned())
 }
 
 #[cfg(test)]
@@ -530,6 +530,8 @@ mod tests {
         assert!(parse("haetae request list --state unspecified").is_err());
         let cli = parse("haetae watch list --case 7 --state ended").unwrap();
         assert!(matches!(cli.command, Command::Watch(WatchCommand::List { state: Some(2), .. })));
+        let cli = parse("haetae watch list --state catching-up").unwrap();
+        assert!(matches!(cli.command, Command::Watch(WatchCommand::List { state: Some(4), .. })));
         assert!(parse("haetae watch list --state over").is_err());
     }
 }

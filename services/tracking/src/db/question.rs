@@ -159,12 +159,13 @@ pub(crate) async fn due(conn: &mut PgConnection, now: Moment, limit: u32) -> Res
     rows.into_iter().map(Row::read).collect()
 }
 
-/// Whether a watch still wants to know about an account: it is active, a hop leads there, and nobody is known to hold it.
+/// Whether a watch still wants to know about an account: it has not ended, a hop leads there, and nobody is known to hold
+/// it.
 pub(crate) async fn is_wanted(db: impl PgExecutor<'_>, watch: WatchId, account: &Account) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select exists (
             select from watch w join known_account a on a.watch_id = w.id
-            where w.id = $1 and a.account = $2 and w.state = 'active' and a.standing = 'open'
+            where w.id = $1 and a.account = $2 and w.state <> 'ended' and a.standing = 'open'
               and exists (
                 select from movement m where m.watch_id = w.id and m.payee = a.account and m.hop_finality <> 'retracted'
               )

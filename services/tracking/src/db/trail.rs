@@ -309,7 +309,7 @@ async fn save_movements(conn: &mut PgConnection, id: WatchId, movements: &[Movem
                     seen_at, live, hop_depth, hop_traced, hop_provisional, hop_finality, hop_block_hash,
                     arrival_exchange, arrival_role, arrival_traced, arrival_state, end_reason, end_traced, hop_payers)
          on conflict (watch_id, transaction, index) do update
-         set payer = excluded.payer, payee = excluded.payee,
+         set payer = excluded.payer, payee = excluded.payee, asset = excluded.asset, amount = excluded.amount,
              block_number = excluded.block_number, block_hash = excluded.block_hash, position = excluded.position,
              seen_at = excluded.seen_at, live = excluded.live, hop_depth = excluded.hop_depth,
              hop_traced = excluded.hop_traced, hop_provisional = excluded.hop_provisional,

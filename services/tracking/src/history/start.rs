@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use haetae_core::{Reason, WatchStart};
+use tokio::time::Instant;
 
 use super::begin::{Beginning, with_outputs, with_transaction};
 use super::since::{Next, Search, before_all};
-use super::{History, Then, is_read};
+use super::{History, TICK, Then, is_read};
 use crate::bitcoin::shown;
 use crate::book::Book;
 use crate::db;
@@ -40,8 +41,10 @@ impl History {
                     Some(_) => Ok(Then::Wait),
                     None if watch.again => Ok(Then::Wait),
                     None => {
-                        let looks = self.looks.entry(watch.watch).or_default();
-                        *looks += 1;
+                        let (looks, counted) = self.looks.entry(watch.watch).or_insert_with(|| (0, Instant::now()));
+                        if *looks == 0 || counted.elapsed() >= TICK {
+                            (*looks, *counted) = (*looks + 1, Instant::now());
+                        }
                         if *looks < LOOKS { Ok(Then::Wait) } else { self.refuse(watch, Reason::StartNotFound).await }
                     }
                 }

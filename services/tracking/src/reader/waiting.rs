@@ -8,9 +8,9 @@ use alloy_primitives::B256;
 use haetae_core::{Moment, micros};
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::Reader;
+use super::{PATIENCE, Reader};
 use crate::asked::Asked;
 use crate::book::Foreseen;
 use crate::db;
@@ -147,10 +147,20 @@ impl Reader {
     /// What those that wait spend, as far as a node can say: one that it cannot say of is passed over.
     async fn ask_about(&self, waiting: &Waiting) -> Asked {
         let mut asked = Asked::default();
+        // Blocks are not read meanwhile.
+        let until = Instant::now() + PATIENCE;
         for pending in &waiting.new {
             let needs = self.book.needs_to_foresee(pending);
-            if let Err(error) = asked.complete(needs, &[], &self.witnesses(), waiting.newest.number).await {
-                tracing::debug!(error = format!("{error:#}"), "a transaction that waits is passed over");
+            let witnesses = self.witnesses();
+            match timeout_at(until, asked.complete(needs, &[], &witnesses, waiting.newest.number)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(error = format!("{error:#}"), "a transaction that waits is passed over");
+                }
+                Err(_) => {
+                    tracing::debug!("there is no more time for what waits");
+                    break;
+                }
             }
         }
         asked

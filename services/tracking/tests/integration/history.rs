@@ -91,6 +91,21 @@ async fn money_that_arrived_before_the_watch_was_asked_for_is_an_arrival_that_ca
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_while_it_catches_up_counts() {
+    let mesh = Mesh::start().await;
+    let theft = mesh.chain.pay(0, 1, 700).await;
+    mesh.chain.mine(50).await;
+    let replica = mesh.replica().await;
+    let watch = watch_from(&mesh, 0, Start::Transaction(theft)).await;
+    mesh.asked("upbit", &mesh.chain.account(1), 1).await;
+    drop(replica);
+    mesh.set_back(watch, mesh.chain.number().await - 40).await;
+    mesh.answer("upbit", &mesh.chain.account(1), ConfirmationAnswer::Held).await;
+    let _replica = mesh.replica().await;
+    eventually("it arrived", async || mesh.stream(watch).await.iter().any(|said| said.kind == "arrival")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_pays_the_root_is_where_it_begins_and_what_it_brings_is_the_most_that_was_stolen() {
     let mesh = Mesh::start().await;
     mesh.chain.pay(0, 5, 100).await;

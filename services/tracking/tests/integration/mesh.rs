@@ -157,10 +157,15 @@ impl Mesh {
         Self::of(chain, config, questions).await
     }
 
-    /// Waits until everything on the chain was read.
+    /// Waits until everything on the chain was read, and what was found can be heard.
     pub(crate) async fn caught_up(&self) {
         let target = self.chain.number().await;
         eventually("the chain was read", async || self.head().await.is_some_and(|head| head >= target)).await;
+        eventually("what was found is sealed", async || {
+            let unsealed = sqlx::query_scalar("select exists (select from ledger.entry where position is null)");
+            !unsealed.fetch_one(&self.tracking.db.pool).await.unwrap_or(true)
+        })
+        .await;
     }
 
     /// People approve a watch.

@@ -124,22 +124,27 @@ async fn a_node_that_hangs_delays_and_loses_nothing() {
     assert_eq!(transactions(&mesh, watch).await, [paid]);
 }
 
+/// That come in while blocks do.
+const WATCHES: usize = 30;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_watches_that_come_in_between_blocks_each_misses_nothing_after_the_block_it_names() {
     let mesh = Mesh::start().await;
     let _replica = mesh.replica().await;
-    // Blocks come all the while.
+    let active = async || mesh.said().await.iter().filter(|said| said.kind == "watch-active").count();
+    // Blocks come before the first, all the while, and after the last.
     let paying = async {
-        let mut paid = Vec::new();
-        for _ in 0..40 {
+        let mut paid = vec![mesh.chain.pay(0, 1, 10).await];
+        while paid.len() < 200 && active().await < WATCHES {
             paid.push(mesh.chain.pay(0, 1, 10).await);
         }
+        paid.push(mesh.chain.pay(0, 1, 10).await);
         paid
     };
     let of = WatchOf::coins(0, 1_000_000);
     let granting = async {
         let mut watches = Vec::new();
-        for _ in 0..100 {
+        for _ in 0..WATCHES {
             watches.push(mesh.grant_watch(&of).await);
         }
         watches
@@ -149,7 +154,6 @@ async fn of_many_watches_that_come_in_between_blocks_each_misses_nothing_after_t
     for hash in &paid {
         blocks.push((mesh.chain.block_of(hash).await, hash.clone()));
     }
-    let active = async || mesh.said().await.iter().filter(|said| said.kind == "watch-active").count();
     eventually("all are active", async || active().await == watches.len()).await;
     mesh.caught_up().await;
 
