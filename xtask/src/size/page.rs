@@ -108,6 +108,11 @@ fn per_thousand_transfers(measured: &Measured) -> Usage {
     beyond_rest(measured, phase.of("tracking"), phase.seconds, "tracking", measured.transfers.into())
 }
 
+/// Memory that grew; a process may as well have given some back meanwhile.
+fn memory(bytes: f64, unit: &str) -> String {
+    if bytes <= 0.0 { "less than could be measured".to_owned() } else { format!("{:.0}{unit}", bytes / MIB) }
+}
+
 fn computed(measured: &Measured) -> String {
     let mut part = format!(
         "Computed from these, by multiplication, assuming {REQUESTS_A_DAY} requests a day and {OPEN_WATCHES} open watches of each of \
@@ -135,7 +140,7 @@ fn computed(measured: &Measured) -> String {
             format!("{:.1}", a_year / 1_000.0 * sum(|used| used.disk as f64) / MIB / 1_024.0)
         }),
         ("memory of tracking for open watches, MiB", &|times| {
-            format!("{:.0}", INVESTIGATORS * times * OPEN_WATCHES * per_watch / MIB)
+            memory(INVESTIGATORS * times * OPEN_WATCHES * per_watch, "")
         }),
         ("memory of all connectors, MiB", &|_| format!("{connectors:.0}")),
         ("CPU cores of all connectors at rest", &|_| format!("{idle:.2}")),
@@ -146,9 +151,9 @@ fn computed(measured: &Measured) -> String {
     }
     let watches = requests[1];
     part.push_str(&format!(
-        "\nFor 100,000 watches (computed from {}): {:.0} MiB of tracking's memory, {:.0} MiB of its disk.\n",
+        "\nFor 100,000 watches (computed from {}): {} of tracking's memory, {:.0} MiB of its disk.\n",
         measured.watches,
-        watches.memory as f64 / MIB * 100.0,
+        memory(watches.memory as f64 * 100.0, " MiB"),
         watches.disk as f64 / MIB * 100.0
     ));
     part
