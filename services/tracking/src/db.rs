@@ -4,6 +4,7 @@ pub(crate) mod authorisation;
 pub(crate) mod chain;
 mod code;
 pub(crate) mod history;
+mod knowledge;
 pub(crate) mod label;
 mod pool;
 pub(crate) mod question;

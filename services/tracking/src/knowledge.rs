@@ -62,6 +62,21 @@ pub(crate) struct Opening {
     pub(crate) balance: Option<Amount>,
 }
 
+/// Money was traced from one account to another, at some time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Payment {
+    pub(crate) from: Account,
+    pub(crate) to: Account,
+}
+
+/// What is stored of everything known to one watch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoredKnowledge {
+    pub(crate) known: BTreeMap<Account, Known>,
+    pub(crate) openings: BTreeMap<Account, BTreeMap<Asset, Opening>>,
+    pub(crate) payments: Vec<Payment>,
+}
+
 /// What the chain has been asked about.
 pub(crate) trait Look {
     fn facts(&self, account: &Account) -> Option<AccountFacts>;
@@ -106,19 +121,21 @@ pub(crate) struct Knowledge {
     paid: BTreeMap<Account, BTreeSet<Account>>,
     openings: BTreeMap<Account, BTreeMap<Asset, Opening>>,
     unsaved: BTreeSet<Account>,
+    unsaved_payments: BTreeSet<Payment>,
     unsaved_openings: BTreeSet<(Account, Asset)>,
 }
 
 impl Knowledge {
-    pub(crate) fn restore(
-        terms: &Terms,
-        known: BTreeMap<Account, Known>,
-        openings: BTreeMap<Account, BTreeMap<Asset, Opening>>,
-    ) -> Self {
+    pub(crate) fn restore(terms: &Terms, stored: StoredKnowledge) -> Self {
+        let StoredKnowledge { known, openings, payments } = stored;
         let asked = known.values().filter(|known| known.standing != Standing::NotAsked).count();
         let admitted = known.values().filter(|known| known.admitted).count();
         let questions = count(asked).saturating_mul(terms.exchanges);
-        Self { known, questions, admitted: count(admitted), openings, ..Self::default() }
+        let mut paid: BTreeMap<Account, BTreeSet<Account>> = BTreeMap::new();
+        for Payment { from, to } in payments {
+            paid.entry(from).or_default().insert(to);
+        }
+        Self { known, questions, admitted: count(admitted), paid, openings, ..Self::default() }
     }
 
     pub(crate) fn get(&self, account: &Account) -> Option<&Known> {
@@ -301,7 +318,14 @@ impl Knowledge {
 
     /// Notes that money was traced from one account to another.
     pub(crate) fn note_payment(&mut self, from: &Account, to: &Account) {
-        self.paid.entry(from.clone()).or_default().insert(to.clone());
+        if self.paid.entry(from.clone()).or_default().insert(to.clone()) {
+            self.unsaved_payments.insert(Payment { from: from.clone(), to: to.clone() });
+        }
+    }
+
+    /// Payments that have to be stored since the last call.
+    pub(crate) fn take_unsaved_payments(&mut self) -> Vec<Payment> {
+        std::mem::take(&mut self.unsaved_payments).into_iter().collect()
     }
 
     /// Takes in what exchanges say of an account. False where that is nothing new. Who is known as the holder stays it, and

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::{OutPoint, Txid};
 use haetae_core::{Account, Amount, Asset, TransferId};
 
-use crate::knowledge::{AccountFacts, Knowledge, Known, Look, Missing, Opening, Standing};
+use crate::knowledge::{AccountFacts, Knowledge, Known, Look, Missing, Opening, Payment, Standing, StoredKnowledge};
 use crate::said::{self, Change, Said, SaidEnd, TrailEnd};
 use crate::terms::Terms;
 use crate::trail::{EndReason, Lying, Outcome, Part, Place, Pool, Sighting, Totals, Trail};
@@ -40,8 +40,7 @@ pub(crate) struct Pooled {
 /// What is stored of a watch, besides its terms.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
-    pub(crate) known: BTreeMap<Account, Known>,
-    pub(crate) openings: BTreeMap<Account, BTreeMap<Asset, Opening>>,
+    pub(crate) knowledge: StoredKnowledge,
     pub(crate) movements: Vec<Movement>,
     pub(crate) pools: Vec<Pooled>,
 }
@@ -62,6 +61,7 @@ pub(crate) struct News {
     pub(crate) movements: Vec<Movement>,
     pub(crate) pools: Vec<Pooled>,
     pub(crate) known: Vec<(Account, Known)>,
+    pub(crate) payments: Vec<Payment>,
     /// None where one is to be forgotten.
     pub(crate) openings: Vec<(Account, Asset, Option<Opening>)>,
 }
@@ -114,13 +114,8 @@ impl Watched {
     /// # Errors
     /// When money leads to an account whose facts are not among what is known; then what is stored is damaged.
     pub(crate) fn restore(terms: Terms, stored: Stored) -> Result<Self, Missing> {
-        let Stored { known, openings, movements, pools } = stored;
-        let mut knowledge = Knowledge::restore(&terms, known, openings);
-        for (movement, hop) in movements.iter().filter_map(|movement| Some((movement, movement.said.hop.as_ref()?))) {
-            let Sighting { from, to, .. } = &movement.sighting;
-            knowledge.note_payment(from, to);
-            hop.payers.iter().for_each(|payer| knowledge.note_payment(&payer.account, to));
-        }
+        let Stored { knowledge, movements, pools } = stored;
+        let knowledge = Knowledge::restore(&terms, knowledge);
         let mut unreached: BTreeSet<Account> = BTreeSet::new();
         unreached.extend(movements.iter().filter(|m| m.said.hop.is_some()).map(|m| m.sighting.to.clone()));
         for standing in movements.iter().filter(|movement| movement.said.hop_stands()) {
@@ -393,6 +388,7 @@ impl Watched {
                 .filter_map(|id| self.pools.get(&id).cloned())
                 .collect(),
             known: self.knowledge.take_unsaved(),
+            payments: self.knowledge.take_unsaved_payments(),
             openings,
         }
     }

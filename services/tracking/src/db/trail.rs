@@ -1,18 +1,17 @@
-//! What watches found: movements, accounts reached, and the items that are shown.
+//! What watches found: movements, and the items that are shown.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use haetae_core::{Account, Asset, ChainId, ExchangeId, Moment, TransferId, WalletRole, WatchId};
+use haetae_core::{ChainId, ExchangeId, Moment, TransferId, WalletRole, WatchId};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::code::{
-    damaged, read, read_arrival, read_end, read_finality, read_payers, read_role, read_standing, signed, unsigned,
-    write_arrival, write_end, write_finality, write_payers, write_role, write_standing,
+    damaged, read, read_arrival, read_end, read_finality, read_payers, read_role, signed, unsigned, write_arrival,
+    write_end, write_finality, write_payers, write_role,
 };
-use super::pool;
-use crate::knowledge::{AccountFacts, Holder, Known, Opening};
-use crate::labels::{Labelled, PackId};
+use super::{knowledge, pool};
+use crate::knowledge::Holder;
 use crate::page::Order;
 use crate::said::{Finality, Said, SaidArrival, SaidEnd, SaidHop};
 use crate::trail::{Place, Sighting};
@@ -20,77 +19,6 @@ use crate::watched::{Movement, News};
 
 /// Hops whose finality is brought forward at once; the rest follows with the next block.
 const FINALITY_AT_ONCE: i64 = 500;
-
-#[derive(sqlx::FromRow)]
-struct KnownRow {
-    watch_id: Uuid,
-    account: String,
-    contract: bool,
-    degree: i64,
-    admitted: bool,
-    standing: String,
-    held_by: Option<String>,
-    wallet_role: Option<String>,
-    crossing: Option<String>,
-    label_pack: Option<PackId>,
-    label_number: Option<i64>,
-}
-
-/// What these watches know of accounts.
-pub(super) async fn known(
-    conn: &mut PgConnection,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, BTreeMap<Account, Known>>, sqlx::Error> {
-    let rows: Vec<KnownRow> = sqlx::query_as(
-        "select watch_id, account, contract, degree, admitted, standing, held_by, wallet_role,
-                crossing, label_pack, label_number
-         from known_account where watch_id = any($1)",
-    )
-    .bind(ids)
-    .fetch_all(conn)
-    .await?;
-    let mut known: HashMap<Uuid, BTreeMap<Account, Known>> = HashMap::new();
-    for row in rows {
-        let role = row.wallet_role.as_deref().map(read_role).transpose()?;
-        let label = match (row.crossing, row.label_pack, row.label_number) {
-            (Some(crossing), Some(pack), Some(number)) => {
-                let number = unsigned("label_number", number)?;
-                Some(Labelled { crossing: read("crossing", &crossing)?, pack, number })
-            }
-            _ => None,
-        };
-        let holder = row.held_by.map(|name| Ok::<_, sqlx::Error>(Holder { exchange: read("held_by", &name)?, role }));
-        let account = Known {
-            facts: AccountFacts { contract: row.contract, degree: unsigned("degree", row.degree)?, label },
-            standing: read_standing(&row.standing, holder.transpose()?)?,
-            admitted: row.admitted,
-        };
-        known.entry(row.watch_id).or_default().insert(read("account", &row.account)?, account);
-    }
-    Ok(known)
-}
-
-/// What lay at accounts before the first money that matters came, by watch.
-pub(super) async fn openings(
-    conn: &mut PgConnection,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, BTreeMap<Account, BTreeMap<Asset, Opening>>>, sqlx::Error> {
-    let rows: Vec<(Uuid, String, String, Option<String>, i64, i64)> = sqlx::query_as(
-        "select watch_id, account, asset, balance::text, since_block, since_position
-         from opening where watch_id = any($1)",
-    )
-    .bind(ids)
-    .fetch_all(conn)
-    .await?;
-    let mut openings: HashMap<Uuid, BTreeMap<Account, BTreeMap<Asset, Opening>>> = HashMap::new();
-    for (watch, account, asset, balance, block, position) in rows {
-        let since = Place { block: unsigned("since_block", block)?, position: unsigned("since_position", position)? };
-        let balance = balance.map(|balance| read("balance", &balance)).transpose()?;
-        let of_account = openings.entry(watch).or_default().entry(read("account", &account)?).or_default();
-        of_account.insert(read("asset", &asset)?, Opening { since, balance });
-    }
-    Ok(openings)
-}
 
 /// A movement as it is stored.
 #[derive(sqlx::FromRow)]
@@ -208,79 +136,9 @@ impl MovementRow {
 
 /// Stores what a watch has come to.
 pub(crate) async fn save(conn: &mut PgConnection, id: WatchId, news: &News) -> Result<(), sqlx::Error> {
-    save_known(conn, id, &news.known).await?;
-    save_openings(conn, id, &news.openings).await?;
+    knowledge::save(conn, id, news).await?;
     pool::save(conn, id, &news.pools).await?;
     save_movements(conn, id, &news.movements).await
-}
-
-async fn save_known(conn: &mut PgConnection, id: WatchId, known: &[(Account, Known)]) -> Result<(), sqlx::Error> {
-    if known.is_empty() {
-        return Ok(());
-    }
-    let standings: Vec<_> = known.iter().map(|(_, known)| write_standing(&known.standing)).collect();
-    let labels: Vec<Option<Labelled>> = known.iter().map(|(_, known)| known.facts.label).collect();
-    sqlx::query(
-        "insert into known_account
-            (watch_id, account, contract, degree, admitted, standing, held_by, wallet_role,
-             crossing, label_pack, label_number)
-         select $1, * from unnest($2::text[], $3::boolean[], $4::bigint[], $5::boolean[], $6::text[], $7::text[], $8::text[],
-                                  $9::text[], $10::bytea[], $11::bigint[])
-         on conflict (watch_id, account) do update
-         set admitted = excluded.admitted, standing = excluded.standing,
-             held_by = excluded.held_by, wallet_role = excluded.wallet_role",
-    )
-    .bind(id.0)
-    .bind(known.iter().map(|(account, _)| account.to_string()).collect::<Vec<_>>())
-    .bind(known.iter().map(|(_, known)| known.facts.contract).collect::<Vec<_>>())
-    .bind(known.iter().map(|(_, known)| signed(known.facts.degree)).collect::<Vec<_>>())
-    .bind(known.iter().map(|(_, known)| known.admitted).collect::<Vec<_>>())
-    .bind(standings.iter().map(|(text, _)| *text).collect::<Vec<_>>())
-    .bind(standings.iter().map(|(_, holder)| holder.map(|h| h.exchange.as_str())).collect::<Vec<_>>())
-    .bind(standings.iter().map(|(_, holder)| holder.and_then(|h| h.role).map(write_role)).collect::<Vec<_>>())
-    .bind(labels.iter().map(|label| label.map(|label| label.crossing.name())).collect::<Vec<_>>())
-    .bind(labels.iter().map(|label| label.map(|label| label.pack.to_vec())).collect::<Vec<_>>())
-    .bind(labels.iter().map(|label| label.map(|label| signed(label.number))).collect::<Vec<_>>())
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn save_openings(
-    conn: &mut PgConnection,
-    id: WatchId,
-    openings: &[(Account, Asset, Option<Opening>)],
-) -> Result<(), sqlx::Error> {
-    if openings.is_empty() {
-        return Ok(());
-    }
-    let of = |part: fn(&(Account, Asset, Option<Opening>)) -> String| openings.iter().map(part).collect::<Vec<_>>();
-    sqlx::query(
-        "delete from opening where watch_id = $1
-         and (account, asset) in (select * from unnest($2::text[], $3::text[]))",
-    )
-    .bind(id.0)
-    .bind(of(|(account, ..)| account.to_string()))
-    .bind(of(|(_, asset, _)| asset.to_string()))
-    .execute(&mut *conn)
-    .await?;
-    let opened: Vec<_> =
-        openings.iter().filter_map(|(account, asset, opening)| Some((account, asset, (*opening)?))).collect();
-    sqlx::query(
-        "insert into opening (watch_id, account, asset, balance, since_block, since_position)
-         select $1, account, asset, balance::numeric, since_block, since_position
-         from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
-              as o (account, asset, balance, since_block, since_position)",
-    )
-    .bind(id.0)
-    .bind(opened.iter().map(|(account, ..)| account.to_string()).collect::<Vec<_>>())
-    .bind(opened.iter().map(|(_, asset, _)| asset.to_string()).collect::<Vec<_>>())
-    .bind(opened.iter().map(|(.., opening)| opening.balance.map(|b| b.to_string())).collect::<Vec<_>>())
-    .bind(opened.iter().map(|(.., opening)| signed(opening.since.block)).collect::<Vec<_>>())
-    .bind(opened.iter().map(|(.., opening)| i64::from(opening.since.position)).collect::<Vec<_>>())
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 async fn save_movements(conn: &mut PgConnection, id: WatchId, movements: &[Movement]) -> Result<(), sqlx::Error> {

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::code::{damaged, read, signed, unsigned};
-use super::{pool, trail};
+use super::{knowledge, pool, trail};
 use crate::grant::Start;
 use crate::terms::{Limits, Terms};
 use crate::trail::Place;
@@ -149,8 +149,7 @@ pub(crate) async fn load_all(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Ve
     .fetch_all(&mut *conn)
     .await?;
     let mut assets = assets(conn, ids).await?;
-    let mut known = trail::known(conn, ids).await?;
-    let mut openings = trail::openings(conn, ids).await?;
+    let mut knowledge = knowledge::stored(conn, ids).await?;
     let mut movements = trail::movements(conn, ids).await?;
     let mut pools = pool::pools(conn, ids).await?;
     rows.into_iter()
@@ -158,8 +157,7 @@ pub(crate) async fn load_all(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Ve
             let id = row.id;
             let row = row.read(assets.remove(&id).unwrap_or_default())?;
             let stored = Stored {
-                known: known.remove(&id).unwrap_or_default(),
-                openings: openings.remove(&id).unwrap_or_default(),
+                knowledge: knowledge.remove(&id).unwrap_or_default(),
                 movements: movements.remove(&id).unwrap_or_default(),
                 pools: pools.remove(&id).unwrap_or_default(),
             };

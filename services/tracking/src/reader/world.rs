@@ -151,7 +151,7 @@ impl World {
     pub(crate) async fn begin_anew(&mut self) {
         sqlx::query(
             "truncate chain_head, block, authorisation, watch, watch_asset, watch_line, known_account, movement,
-                      trail_item, confirmation, question, opening cascade",
+                      trail_item, confirmation, question, opening, payment cascade",
         )
         .execute(&self.db.pool)
         .await

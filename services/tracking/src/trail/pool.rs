@@ -238,13 +238,16 @@ impl Trail {
         if terms.is_dust(asset, if terms.rule.needs_balances() { traced } else { amount }) {
             return (Outcome::Dust { traced }, false);
         }
-        let mut payers = before.payers.iter().map(|payer| &payer.account);
-        if payers.clone().any(|from| knowledge.pays_too_many(terms, from, to)) {
+        // Of all that pay together, not of one: else the trail would grow, past what was read, when one of them turns out
+        // not to pay; and for the same reason it is not counted for one that has paid too many already.
+        let payers = before.payers.iter().map(|payer| &payer.account);
+        let few: Vec<&Account> = payers.filter(|from| !knowledge.pays_too_many(terms, from, to)).collect();
+        if few.is_empty() {
             return (Outcome::ServiceLike { left: traced }, false);
         }
         let root = *to == terms.root.account;
         let ask = !root && knowledge.meet(terms, to, facts);
-        payers.by_ref().for_each(|from| knowledge.note_payment(from, to));
+        few.into_iter().for_each(|from| knowledge.note_payment(from, to));
         let depth = self.nodes.get(to).map_or(before.depth, |node| node.depth.min(before.depth));
         let reached = if root { Reached::Followed } else { reached(terms, knowledge, to, depth) };
         let node = Node { depth, reached: reached.clone(), provisional: false };

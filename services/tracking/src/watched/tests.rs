@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{Movement, News, Pooled, Stored, Watched};
-use crate::knowledge::{Holder, Known, Opening, Standing};
+use crate::knowledge::{Holder, Opening, Standing, StoredKnowledge};
 use crate::said::{ArrivalState, Change, Finality, Said};
 use crate::scene::{World, account, held, plain, terms, token, transfer};
 use crate::terms::Terms;
@@ -174,17 +174,17 @@ fn a_second_holder_does_not_replace_the_first() {
 /// What is stored of a watch.
 #[derive(Default)]
 struct Store {
-    known: BTreeMap<haetae_core::Account, Known>,
-    openings: BTreeMap<haetae_core::Account, BTreeMap<haetae_core::Asset, Opening>>,
+    knowledge: StoredKnowledge,
     movements: BTreeMap<TransferId, Movement>,
     pools: BTreeMap<bitcoin::Txid, Pooled>,
 }
 
 impl Store {
     fn take(&mut self, news: News) {
-        self.known.extend(news.known);
+        self.knowledge.known.extend(news.known);
+        self.knowledge.payments.extend(news.payments);
         for (account, asset, opening) in news.openings {
-            let of_account = self.openings.entry(account).or_default();
+            let of_account = self.knowledge.openings.entry(account).or_default();
             match opening {
                 Some(opening) => of_account.insert(asset, opening),
                 None => of_account.remove(&asset),
@@ -192,6 +192,12 @@ impl Store {
         }
         self.pools.extend(news.pools.into_iter().map(|pooled| (pooled.pool.id, pooled)));
         self.movements.extend(news.movements.into_iter().map(|m| (m.sighting.transfer.clone(), m)));
+    }
+}
+
+impl From<Store> for Stored {
+    fn from(Store { knowledge, movements, pools }: Store) -> Self {
+        Self { knowledge, movements: movements.into_values().collect(), pools: pools.into_values().collect() }
     }
 }
 
@@ -320,9 +326,7 @@ proptest! {
         prop_assert_eq!(fresh.totals(), totals.clone());
         prop_assert_eq!(standing(stored.movements.values().cloned()), standing(afresh.movements));
 
-        let movements = stored.movements.into_values().collect();
-        let stored = Stored { known: stored.known, openings: stored.openings, movements, pools: Vec::new() };
-        let mut restored = Watched::restore(terms, stored).unwrap();
+        let mut restored = Watched::restore(terms, stored.into()).unwrap();
         prop_assert_eq!(restored.totals(), totals);
         prop_assert_eq!(restored.settle(), News::default());
     }

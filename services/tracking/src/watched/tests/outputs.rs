@@ -57,6 +57,52 @@ fn what_was_spent_on_a_branch_that_is_gone_is_unspent_again() {
     assert_eq!(told(&see(&mut watched, &[other])), ["2 Retracted", "unreached", "hop 3 of 100 provisional"]);
 }
 
+fn one_payee_at_most() -> Terms {
+    let mut terms = terms(TaintRule::Poison, 100);
+    terms.limits.max_degree = 1;
+    terms
+}
+
+#[test]
+fn who_was_paid_is_remembered_when_what_was_paid_turns_out_not_to_be_traced() {
+    let mut ledger = endowment(&[(0, 80), (0, 20)]);
+    let pools = [
+        ledger.pool(1, 1, &[(0, 0)], &[(Some(1), 40), (Some(2), 40)]),
+        ledger.pool(2, 2, &[(1, 0)], &[(Some(4), 40)]),
+        ledger.pool(3, 3, &[(2, 0), (1, 1)], &[(Some(5), 80)]),
+        ledger.pool(4, 4, &[(0, 1)], &[(Some(4), 20)]),
+        ledger.pool(5, 5, &[(4, 0)], &[(Some(6), 20)]),
+    ];
+    let mut watched = watch(one_payee_at_most());
+    let mut stored = Store::default();
+    let news = see(&mut watched, &pools);
+    assert_eq!(told(&news).last().unwrap(), "end 5 Other(ServiceLike)");
+    stored.take(news);
+    watched.learn(&account(1), held());
+    stored.take(watched.settle());
+
+    let mut restored = Watched::restore(one_payee_at_most(), stored.into()).unwrap();
+    assert_eq!(restored.settle(), News::default(), "what account 4 pays with the coin that is left is not followed");
+    assert_eq!(restored.totals(), watched.totals());
+}
+
+#[test]
+fn a_payment_by_several_is_followed_as_long_as_one_of_them_pays_few() {
+    let mut ledger = endowment(&[(0, 60)]);
+    let pools = [
+        ledger.pool(1, 1, &[(0, 0)], &[(Some(1), 15), (Some(1), 15), (Some(2), 30)]),
+        ledger.pool(2, 2, &[(1, 0)], &[(Some(4), 15)]),
+        ledger.pool(3, 3, &[(1, 1), (1, 2)], &[(Some(5), 45)]),
+    ];
+    let mut watched = watch(one_payee_at_most());
+    assert_eq!(told(&see(&mut watched, &pools)).last().unwrap(), "hop 3 of 45 provisional");
+    watched.learn(&account(2), held());
+    assert_eq!(
+        told(&watched.settle()),
+        ["3 Retracted", "end 3 Other(ServiceLike)", "unreached", "arrival 1 of 30 Settled", "end 1 Held"]
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Happens {
     Block(Vec<Plan>),
@@ -126,10 +172,7 @@ proptest! {
         let stood: BTreeMap<TransferId, _> = standing(stored.movements.values().cloned());
         prop_assert_eq!(stood, standing(afresh.movements));
 
-        let movements = stored.movements.into_values().collect();
-        let pools = stored.pools.into_values().collect();
-        let stored = Stored { known: stored.known, openings: BTreeMap::new(), movements, pools };
-        let mut restored = Watched::restore(terms, stored).unwrap();
+        let mut restored = Watched::restore(terms, stored.into()).unwrap();
         prop_assert_eq!(restored.totals(), totals);
         prop_assert_eq!(restored.settle(), News::default());
     }
