@@ -74,6 +74,26 @@ pub struct Surroundings {
     pub otlp: Option<String>,
 }
 
+impl Surroundings {
+    /// The chains that a rehearsal exchange watches.
+    fn chains_of_an_exchange(&self, keys: &Path, exchange: &str) -> Value {
+        let chain = |id: &str, http: &str, assets: &[&str]| {
+            json!({
+                "id": id,
+                "http": http,
+                "confirmations": 2,
+                "hot_wallet_key_file": keys.join(format!("{exchange}.wallet")),
+                "seed_file": keys.join(format!("{exchange}.seed")),
+                "assets": assets,
+            })
+        };
+        let mut ethereum = chain(CHAIN, &self.node.0, &[&format!("{CHAIN}/slip44:60"), &self.token]);
+        ethereum["ws"] = json!(self.node.1);
+        let bitcoin = self.bitcoin.iter().map(|node| chain(BITCOIN, node, &[SATOSHI]));
+        std::iter::once(ethereum).chain(bitcoin).collect()
+    }
+}
+
 /// One process: what to run, where it listens, which database it has.
 #[derive(Clone, Debug)]
 pub struct Room {
@@ -475,26 +495,8 @@ impl House {
                 "tls": self.tls(&format!("control-{exchange}")),
                 "roles": roles(),
             },
-            "chain": {
-                "id": CHAIN,
-                "http": around.node.0,
-                "ws": around.node.1,
-                "confirmations": 2,
-                "hot_wallet_key_file": keys.join(format!("{exchange}.wallet")),
-                "seed_file": keys.join(format!("{exchange}.seed")),
-                "assets": [format!("{CHAIN}/slip44:60"), around.token],
-            },
+            "chains": around.chains_of_an_exchange(&keys, exchange),
         });
-        if let Some(node) = &around.bitcoin {
-            config["service"]["further_chains"] = json!([{
-                "id": BITCOIN,
-                "http": node,
-                "confirmations": 2,
-                "hot_wallet_key_file": keys.join(format!("{exchange}.wallet")),
-                "seed_file": keys.join(format!("{exchange}.seed")),
-                "assets": [SATOSHI],
-            }]);
-        }
         self.room(&name, "haetae-sandbox", config, &name)
     }
 

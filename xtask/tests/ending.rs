@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -36,11 +37,11 @@ impl Started {
     }
 
     /// Sends a signal as soon as this is narrated.
-    fn told(&self, signal: &str, narrated: &mut impl BufRead, when: &str) {
+    fn told(&self, signal: Signal, narrated: &mut impl BufRead, when: &str) {
         let heard = narrated.lines().map_while(Result::ok).any(|line| line.contains(when));
         assert!(heard, "never: {when}");
-        let killed = Command::new("kill").args(["-s", signal, &self.process.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        let process = Pid::from_raw(self.process.id().try_into().unwrap()).unwrap();
+        kill_process(process, signal).unwrap();
     }
 
     fn ended(&mut self) -> ExitStatus {
@@ -72,7 +73,7 @@ fn a_demonstration_that_is_interrupted_ends_what_it_started_and_says_that_it_is_
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut demo = Started::with(&["demo", "--json"]);
     let mut narrated = BufReader::new(demo.process.stderr.take().unwrap());
-    demo.told("INT", &mut narrated, "processes are ready");
+    demo.told(Signal::INT, &mut narrated, "processes are ready");
     assert!(!demo.ended().success());
     let mut printed = String::new();
     demo.process.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
@@ -86,7 +87,7 @@ fn a_mesh_that_is_told_to_end_while_it_starts_leaves_nothing_behind() {
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut up = Started::with(&["up", "--no-redis"]);
     let mut narrated = BufReader::new(up.process.stdout.take().unwrap());
-    up.told("TERM", &mut narrated, "A mesh is started");
+    up.told(Signal::TERM, &mut narrated, "A mesh is started");
     assert!(up.ended().success());
     assert_eq!(up.left(), Vec::<String>::new());
 }

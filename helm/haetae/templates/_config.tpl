@@ -150,18 +150,6 @@ callers = ["spiffe://{{ $rehearsal.trustDomain }}/clients/{{ $component.exchange
 keys = { log = "/etc/haetae/keys/log.pem" }
 hotline = { name = {{ printf "%s rehearsal desk" $component.exchange.displayName | toJson }} }
 
-[service.chain]
-id = {{ $rehearsal.chain | toJson }}
-hot_wallet_key_file = "/etc/haetae/keys/wallet"
-seed_file = "/etc/haetae/keys/seed"
-assets = {{ include "haetae.toml.list" (concat (list (printf "%s/slip44:60" $rehearsal.chain)) $rehearsal.assets) }}
-{{- with $rehearsal.node.http }}
-http = {{ . | toJson }}
-{{- end }}
-{{- with $rehearsal.node.ws }}
-ws = {{ . | toJson }}
-{{- end }}
-
 [service.control]
 listen = "{{ $values.listenAddress }}:8444"
 probe_listen = "{{ $values.listenAddress }}:8081"
@@ -192,6 +180,19 @@ places of `$(NODE_…)`. What is not given is the program's own to choose.
 {{- end }}, nodes = [
 {{- range $at, $node := $chain.nodes }}{{ if $at }}, {{ end }}{{ include "haetae.toml.node" (dict "node" $node "chain" $chain.id "variable" (printf "NODE_%d_%d" $place $at) "password" (printf "/etc/haetae/nodes/%d-%d" $place $at)) }}{{ end -}}
 ] }
+{{- end -}}
+]
+{{- end }}
+
+{{/* Likewise those that rehearsal exchanges watch. Their coins are by SLIP-44; development chains of Bitcoin share one. */}}
+{{- define "haetae.toml.rehearsalChains" -}}
+[
+{{- range $place, $chain := .Values.rehearsal.chains }}{{ if $place }}, {{ end -}}
+{{- $coin := ternary "60" (ternary "0" "1" (eq $chain.id "bip122:000000000019d6689c085ae165831e93")) (hasPrefix "eip155:" $chain.id) -}}
+{ id = {{ $chain.id | toJson }}
+{{- if $chain.node.existingSecret }}, http = "$(NODE_{{ $place }}_HTTP)"{{ if include "haetae.node.ws" (dict "node" $chain.node "chain" $chain.id) }}, ws = "$(NODE_{{ $place }}_WS)"{{ end }}
+{{- else }}, http = {{ $chain.node.http | toJson }}{{ with $chain.node.ws }}, ws = {{ . | toJson }}{{ end }}
+{{- end }}, assets = {{ include "haetae.toml.list" (concat (list (printf "%s/slip44:%s" $chain.id $coin)) (default list $chain.assets)) }}, hot_wallet_key_file = "/etc/haetae/keys/wallet", seed_file = "/etc/haetae/keys/seed" }
 {{- end -}}
 ]
 {{- end }}

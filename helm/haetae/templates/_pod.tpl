@@ -145,7 +145,12 @@
   value: {{ include "haetae.toml.chains" $root | quote }}
 {{- end }}
 {{- if eq .role "sandbox" }}
-{{- include "haetae.nodeVariables" (dict "node" $values.rehearsal.node "chain" $values.rehearsal.chain "http" "HAETAE__SERVICE__CHAIN__HTTP" "ws" "HAETAE__SERVICE__CHAIN__WS") }}
+{{- range $place, $chain := $values.rehearsal.chains }}
+{{- $variable := printf "NODE_%d" $place }}
+{{- include "haetae.nodeVariables" (dict "node" $chain.node "chain" $chain.id "http" (printf "%s_HTTP" $variable) "ws" (printf "%s_WS" $variable)) }}
+{{- end }}
+- name: HAETAE__SERVICE__CHAINS
+  value: {{ include "haetae.toml.rehearsalChains" $root | quote }}
 {{- end }}
 {{- range $name, $value := .settings.settings }}
 - { name: HAETAE__{{ $name }}, value: {{ $value | quote }} }

@@ -133,7 +133,16 @@
 {{- end }}
 {{- range $node := $chain.nodes }}{{ include "haetae.validate.node" (dict "node" $node "of" $chain.id) }}{{ end }}
 {{- end }}
-{{- if .Values.rehearsal.enabled }}{{ include "haetae.validate.node" (dict "node" .Values.rehearsal.node "of" "the rehearsal") }}{{ end }}
+{{- if .Values.rehearsal.enabled }}
+{{- $seen := list }}
+{{- if not .Values.rehearsal.chains }}{{ fail "rehearsal.chains is empty: rehearsal exchanges need a chain to watch." }}{{ end }}
+{{- range $chain := .Values.rehearsal.chains }}
+{{- if has $chain.id $seen }}{{ fail (printf "rehearsal.chains lists %s twice." $chain.id) }}{{ end }}
+{{- $seen = append $seen $chain.id }}
+{{- if or $chain.node.user $chain.node.api $chain.node.solidity $chain.node.secretKeys }}{{ fail (printf "The rehearsal's node of %s has more than URLs, and rehearsal exchanges know of nothing else: put its user and password into the URL." $chain.id) }}{{ end }}
+{{- include "haetae.validate.node" (dict "node" $chain.node "of" "the rehearsal") }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "haetae.validate.node" -}}

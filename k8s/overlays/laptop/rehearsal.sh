@@ -16,6 +16,8 @@ folder=$(cd "$1" && pwd)
 cd "$folder"
 
 namespace=haetae
+# Bitcoin's regtest.
+bitcoin=bip122:0f9188f13cb7b2c71f2a335e3a4fc328
 mesh=spiffe://haetae.test
 exchanges=(upbit bithumb coinone korbit gopax binance)
 declare -A names=([upbit]=Upbit [bithumb]=Bithumb [coinone]=Coinone [korbit]=Korbit [gopax]=Gopax [binance]=Binance)
@@ -114,7 +116,7 @@ mkdir -p registry
         host=haetae-sandbox-$exchange.$namespace.svc.cluster.local
         printf '[[exchange]]\nid = "%s"\ndisplay_name = "%s"\nendpoints = ["https://%s:8443"]\nserver_name = "%s"\n' \
             "$exchange" "${names[$exchange]}" "$host" "$host"
-        printf 'ca = "ca-%s.crt"\nconfirm_within = "2s"\nfreeze_within = "2s"\nchains = ["eip155:31337"]\n' "$exchange"
+        printf 'ca = "ca-%s.crt"\nconfirm_within = "2s"\nfreeze_within = "2s"\nchains = ["eip155:31337", "%s"]\n' "$exchange" "$bitcoin"
         printf '\n[[exchange.key]]\npublic_key = %s\n\n' "$(openssl pkey -in "keys/sandbox-$exchange/log.pem" -pubout | pem)"
         cp authorities/exchanges/ca.crt "registry/ca-$exchange.crt"
     done
@@ -151,18 +153,25 @@ tls() { printf 'tls = { cert = "certificates/%s/tls.crt", key = "certificates/%s
     printf '\n[[case]]\nnumber = "2026-cyber-00412"\nlegal_basis = "information-request"\nsummary = "A rehearsal."\n'
     printf '\n[case.confidentiality]\ncustomer_may_be_told = false\ndeferral_ground = "A rehearsal."\nnotice_due = %s\n' "$(date -u -d '+30 days' +%FT00:00:00Z)"
     printf '\n[[asset]]\nid = "eip155:31337/slip44:60"\nsymbol = "ETH"\ndecimals = 18\n'
+    printf '\n[[asset]]\nid = "%s/slip44:1"\nsymbol = "rBTC"\ndecimals = 8\n' "$bitcoin"
     printf '\n[[log]]\nservice = "intake"\nendpoints = ["https://localhost:8443"]\nserver_name = "%s/intake"\n' "$mesh"
     tls inspector
 } > profile.toml
 
-# Passwords of the database, one for each service.
+# Passwords: of the database, one for each service, and of the Bitcoin node, with where it is.
 mkdir -p passwords
 services=(intake tracking freeze)
 for exchange in "${exchanges[@]}"; do services+=("connector-$exchange" "sandbox-$exchange"); done
 for service in "${services[@]}"; do
     [ -s "passwords/$service" ] || openssl rand -hex 16 | tr -d '\n' > "passwords/$service"
 done
-[ -s passwords/postgres ] || openssl rand -hex 16 | tr -d '\n' > passwords/postgres
+for other in postgres bitcoin; do
+    [ -s "passwords/$other" ] || openssl rand -hex 16 | tr -d '\n' > "passwords/$other"
+done
+mkdir -p nodes
+node=bitcoin.$namespace.svc.cluster.local:18443
+printf 'http://%s' "$node" > nodes/bitcoin
+printf 'http://rehearsal:%s@%s' "$(cat passwords/bitcoin)" "$node" > nodes/bitcoin-of-exchanges
 
 object() { # KIND NAME KEY=FILE...
     local entry
@@ -184,6 +193,8 @@ object() { # KIND NAME KEY=FILE...
     roles=()
     for service in "${services[@]}"; do roles+=("haetae_${service//-/_}=passwords/$service"); done
     object Secret postgres "password=passwords/postgres"
+    object Secret bitcoin-node http=nodes/bitcoin password=passwords/bitcoin
+    object Secret bitcoin-node-of-exchanges http=nodes/bitcoin-of-exchanges
     object Secret postgres-roles "${roles[@]}"
     files=()
     for file in registry/*; do files+=("${file##*/}=$file"); done

@@ -34,11 +34,8 @@ pub struct Config {
     pub keys: Keys,
     /// Whom to call when nothing else helps.
     pub hotline: Hotline,
-    /// The chain its customers deposit on. Pseudonyms follow from its seed.
-    pub chain: Chain,
-    /// Further chains they deposit on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub further_chains: Vec<Chain>,
+    /// The chains its customers deposit on. Pseudonyms follow from the first one's seed.
+    pub chains: Vec<Chain>,
     /// Where it is driven: customers, withdrawals, outages. A listener of its own.
     pub control: ServerConfig,
 }
@@ -63,7 +60,7 @@ pub struct Hotline {
     pub email: String,
 }
 
-/// `[service.chain]`, `[[service.further_chains]]`
+/// `[[service.chains]]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
@@ -130,26 +127,21 @@ impl Chain {
     }
 }
 
-impl Config {
-    /// All chains.
-    pub(crate) fn chains(&self) -> impl Iterator<Item = &Chain> {
-        std::iter::once(&self.chain).chain(&self.further_chains)
-    }
-}
-
 impl Section for Config {
     fn faults(&self, at: &str) -> Vec<Fault> {
         let mut faults = self.control.faults(&format!("{at}.control"));
         for (key, file) in [("registry", &self.registry), ("keys.log", &self.keys.log)] {
             faults.extend(Fault::unreadable(format!("{at}.{key}"), file));
         }
-        faults.extend(self.chain.faults(&format!("{at}.chain")));
-        for (chain, place) in self.further_chains.iter().zip(0..) {
-            faults.extend(chain.faults(&format!("{at}.further_chains.{place}")));
+        for (chain, place) in self.chains.iter().zip(0..) {
+            faults.extend(chain.faults(&format!("{at}.chains.{place}")));
         }
-        let ids: BTreeSet<&str> = self.chains().map(|chain| chain.id.as_str()).collect();
-        if ids.len() < self.chains().count() {
-            faults.push(Fault::new(format!("{at}.further_chains"), "must not name a chain twice"));
+        if self.chains.is_empty() {
+            faults.push(Fault::new(format!("{at}.chains"), "must name a chain"));
+        }
+        let ids: BTreeSet<&str> = self.chains.iter().map(|chain| chain.id.as_str()).collect();
+        if ids.len() < self.chains.len() {
+            faults.push(Fault::new(format!("{at}.chains"), "must not name a chain twice"));
         }
         faults
     }

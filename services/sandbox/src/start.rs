@@ -68,7 +68,7 @@ impl Sandbox {
 
         let mut networks = Vec::new();
         let mut chains = Vec::new();
-        for chain in config.chains() {
+        for chain in &config.chains {
             let network = network(chain)?;
             // A node that is down now may come back; one of another chain never becomes the right one.
             match network.found().await {
@@ -78,7 +78,7 @@ impl Sandbox {
             chains.push(ChainTerms {
                 chain: network.chain().clone(),
                 confirmations: chain.confirmations,
-                assets: chain.parsed_assets().context("service.chain.assets")?,
+                assets: chain.parsed_assets().context("service.chains: assets")?,
             });
             networks.push(network);
         }
@@ -88,7 +88,8 @@ impl Sandbox {
         let log = EventLog::open(pool.clone(), signer, config.log_epoch.get()).await?;
         let legs = Legs::new(pool.clone(), log);
         let assets = chains.iter().flat_map(|chain| chain.assets.clone()).collect();
-        let books = Books::new(pool.clone(), networks.clone(), assets, vault(&config.chain)?);
+        let vault = vault(config.chains.first().context("service.chains")?)?;
+        let books = Books::new(pool.clone(), networks.clone(), assets, vault);
         let terms = Terms {
             chains,
             confirm_within: Duration::from_millis(config.confirm_within_ms.into()),
@@ -123,7 +124,7 @@ impl Sandbox {
         let (public, control) = (public.listen().await?, control.listen().await?);
 
         let mut tasks = JoinSet::new();
-        for (chain, network) in config.chains().zip(networks) {
+        for (chain, network) in config.chains.iter().zip(networks) {
             let grown = Arc::new(Notify::new());
             let (count, books, legs) = (chain.confirmations, books.clone(), legs.clone());
             let watcher = Watcher::new(books.clone(), legs, Arc::clone(&network), count, Arc::clone(&grown));
@@ -193,7 +194,7 @@ async fn ends_all(
 /// A chain by its kind.
 fn network(config: &Chain) -> anyhow::Result<Arc<dyn Network>> {
     let kind = config.chain_id().and_then(|chain| chain.kind());
-    let assets = config.parsed_assets().context("service.chain.assets")?;
+    let assets = config.parsed_assets().context("service.chains: assets")?;
     Ok(match kind.context("service.chain.id")? {
         ChainKind::Evm(number) => Arc::new(Evm::new(number, config.http.expose(), vault(config)?, &assets)?),
         ChainKind::Bitcoin(network) => Arc::new(Bitcoin::new(network, config.http.expose(), vault(config)?)?),

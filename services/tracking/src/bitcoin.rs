@@ -6,7 +6,6 @@ mod nodes;
 mod revealed;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
@@ -23,10 +22,11 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::nodes::Nodes;
+use self::nodes::Nodes;
 pub(crate) use self::revealed::{may_be_taproot, revealed};
+use crate::config::NodeConfig;
 use crate::knowledge::AccountFacts;
-use crate::source::{self, BalanceAt, Block, BlockRef, Body, ChainSource, Dated, Pending, Spent, Waiting};
+use crate::source::{self, BalanceAt, Block, BlockRef, Body, ChainSource, Condition, Dated, Pending, Spent, Waiting};
 use crate::waiting::Claim;
 
 /// Transactions asked for at the same time.
@@ -35,6 +35,8 @@ const SIDE_BY_SIDE: usize = 8;
 const WAITING_AT_ONCE: usize = 2_000;
 /// `getblock`: every input with the output that it spends.
 const WITH_PREVIOUS: u8 = 3;
+/// How often all nodes are asked where their chains end.
+const LOOK_AROUND: Duration = Duration::from_secs(5);
 const NEEDS_AN_INDEX: &str = "no node can say what is spent: one of them needs an index of transactions (Bitcoin Core: txindex=1; \
      bcoin: index-tx), or to be Bitcoin Core 23 or newer";
 
@@ -42,17 +44,6 @@ const NEEDS_AN_INDEX: &str = "no node can say what is spent: one of them needs a
 #[derive(Debug)]
 pub(crate) struct Bitcoin {
     nodes: Nodes,
-    /// The first block of the chain that is meant.
-    genesis: BlockHash,
-    /// A node has shown that it is on this chain.
-    is_this_chain: AtomicBool,
-}
-
-/// Of `getblockchaininfo`.
-#[derive(Debug, Deserialize)]
-struct Info {
-    blocks: u64,
-    bestblockhash: BlockHash,
 }
 
 /// Of `getblockheader`.
@@ -71,19 +62,10 @@ struct Placed {
 }
 
 impl Bitcoin {
-    pub(crate) fn new(nodes: Nodes, network: Network) -> Self {
-        let genesis = genesis_block(network).block_hash();
-        Self { nodes, genesis, is_this_chain: AtomicBool::new(false) }
-    }
-
-    /// A node of another network is noticed before anything is read from it.
-    async fn check_chain(&self) -> anyhow::Result<()> {
-        if !self.is_this_chain.load(Ordering::Relaxed) {
-            let first: BlockHash = self.nodes.ask("getblockhash", json!([0])).await?;
-            ensure!(first == self.genesis, "the node is on another chain than it is configured for");
-            self.is_this_chain.store(true, Ordering::Relaxed);
-        }
-        Ok(())
+    /// # Errors
+    /// When its nodes cannot be called at all.
+    pub(crate) fn new(nodes: &[NodeConfig], network: Network) -> anyhow::Result<Self> {
+        Ok(Self { nodes: Nodes::new(nodes, genesis_block(network).block_hash())? })
     }
 
     /// A transaction, whose bytes are those that its name stands for.
@@ -124,6 +106,15 @@ impl Bitcoin {
         Ok(inputs.filter_map(output).collect())
     }
 
+    async fn keep_looking_around(&self) {
+        let mut ticks = interval(LOOK_AROUND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.nodes.look_around().await;
+        }
+    }
+
     async fn keep_polling(&self, newest: &watch::Sender<Option<BlockRef>>, every: Duration) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -142,9 +133,7 @@ impl Bitcoin {
 #[async_trait]
 impl ChainSource for Bitcoin {
     async fn newest(&self) -> anyhow::Result<BlockRef> {
-        self.check_chain().await?;
-        let info: Info = self.nodes.ask("getblockchaininfo", json!([])).await?;
-        Ok(BlockRef { number: info.blocks, hash: blocks::shown_hash(info.bestblockhash) })
+        self.nodes.newest().await
     }
 
     /// The chain has no word for it.
@@ -234,8 +223,13 @@ impl ChainSource for Bitcoin {
         Ok(Some(Waiting { new: new.into_iter().flatten().collect(), all, newest }))
     }
 
+    fn condition(&self) -> Condition {
+        self.nodes.condition()
+    }
+
     async fn tell_newest(&self, newest: watch::Sender<Option<BlockRef>>, poll: Duration, cancel: CancellationToken) {
-        cancel.run_until_cancelled(self.keep_polling(&newest, poll)).await;
+        let telling = async { tokio::join!(self.keep_polling(&newest, poll), self.keep_looking_around()) };
+        cancel.run_until_cancelled(telling).await;
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) use self::waiting::Foreseen;
 use self::watching::Watching;
 use crate::asked::{Asked, Needed, Needs};
 use crate::knowledge::{AccountFacts, Look, Missing, Opening};
-use crate::source::{BalanceAt, Block, Body, Transfer};
+use crate::source::{BalanceAt, Block, Body, Payments, Transfer};
 use crate::trail::{Place, Sighting};
 use crate::voice::Found;
 use crate::watched::{News, Watched};
@@ -113,6 +113,18 @@ impl Book {
 
     pub(crate) fn get_mut(&mut self, id: WatchId) -> Option<&mut Watched> {
         self.watches.get_mut(&id)
+    }
+
+    /// What to look for in blocks, where nothing matters in them but payments of tokens by accounts under watch.
+    pub(crate) fn payments(&self) -> Option<Payments> {
+        let mut payments = Payments::default();
+        for watched in self.watches.values() {
+            let tokens = watched.terms().stolen.keys().map(Asset::contract);
+            let tokens: Option<Vec<Address>> = tokens.collect();
+            payments.of.extend(tokens.filter(|_| !watched.terms().needs_balances())?);
+            payments.by.extend(watched.followed().filter_map(Account::bytes));
+        }
+        Some(payments)
     }
 
     /// What has to be asked about before these blocks can be taken in: accounts that money may come to and of which nothing

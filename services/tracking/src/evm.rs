@@ -2,13 +2,16 @@
 
 mod answers;
 mod heads;
+mod logs;
 mod node;
 mod nodes;
+mod pending;
 #[cfg(test)]
 mod scripted;
 mod traces;
 mod tron;
 
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U64, U256, address, hex};
@@ -21,13 +24,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::answers::{FullBlock, Header, Placed, Receipt, ShortBlock};
+use self::logs::Logs;
 use self::node::{NoAnswer, Node};
 pub(crate) use self::nodes::Nodes;
 use self::traces::{FlatCall, TracedTransaction, Tracer, Traces};
 pub(crate) use self::tron::Tron;
 use crate::knowledge::AccountFacts;
 use crate::metrics::METRICS;
-use crate::source::{BLOCKS_SIDE_BY_SIDE, BalanceAt, Block, BlockRef, ChainSource, Condition, Dated};
+use crate::source::{
+    BLOCKS_SIDE_BY_SIDE, BalanceAt, Block, BlockRef, ChainSource, Condition, Dated, Payments, Waiting,
+};
 
 /// `balanceOf(address)` (ERC-20).
 const BALANCE_OF: [u8; 4] = hex!("70a08231");
@@ -43,15 +49,23 @@ const BURNT: [Address; 2] = [Address::ZERO, address!("00000000000000000000000000
 pub(crate) struct Evm {
     chain: ChainId,
     nodes: Nodes,
+    logs: Logs,
 }
 
 impl Evm {
     pub(crate) fn new(chain: ChainId, nodes: Nodes) -> Self {
-        Self { chain, nodes }
+        Self { chain, nodes, logs: Logs::default() }
     }
 
     async fn header(&self, tag: Value) -> Result<Option<Header>, NoAnswer> {
         self.nodes.ask("eth_getBlockByNumber", json!([tag, false])).await
+    }
+
+    /// Blocks by number, as many as the node has of them.
+    async fn short(&self, first: u64, last: u64) -> Result<Vec<ShortBlock>, NoAnswer> {
+        let calls = (first..=last).map(|number| ("eth_getBlockByNumber", json!([U64::from(number), false]))).collect();
+        let short: Vec<Option<ShortBlock>> = self.nodes.ask_all(calls).await?;
+        Ok(short.into_iter().map_while(|block| block).collect())
     }
 
     /// A block, all of it from one node; none where the node does not have all of it.
@@ -210,9 +224,7 @@ impl ChainSource for Evm {
 
     /// Which blocks are empty is asked of many at once; only the others are asked for whole.
     async fn blocks(&self, first: u64, last: u64) -> anyhow::Result<Vec<Block>> {
-        let calls = (first..=last).map(|number| ("eth_getBlockByNumber", json!([U64::from(number), false]))).collect();
-        let short: Vec<Option<ShortBlock>> = self.nodes.ask_all(calls).await?;
-        let blocks = stream::iter(short.into_iter().map_while(|block| block)).map(|short| async move {
+        let blocks = stream::iter(self.short(first, last).await?).map(|short| async move {
             match short.empty() {
                 Some(empty) => Ok(Some(empty)),
                 None => self.block(short.header.hash).await,
@@ -221,6 +233,14 @@ impl ChainSource for Evm {
         let blocks: Vec<Option<Block>> =
             blocks.buffered(BLOCKS_SIDE_BY_SIDE).try_collect().await.map_err(|error: anyhow::Error| error)?;
         Ok(blocks.into_iter().map_while(|block| block).collect())
+    }
+
+    async fn outlines(&self, first: u64, last: u64) -> anyhow::Result<Vec<Block>> {
+        Ok(self.short(first, last).await?.iter().map(ShortBlock::outline).collect())
+    }
+
+    async fn paying(&self, payments: &Payments, first: u64, last: u64) -> anyhow::Result<Option<BTreeSet<u64>>> {
+        Ok(self.logs.paying(&self.nodes, payments, first, last).await?)
     }
 
     async fn facts(&self, accounts: &[Address], at: u64) -> anyhow::Result<Vec<AccountFacts>> {
@@ -243,6 +263,15 @@ impl ChainSource for Evm {
 
     fn condition(&self) -> Condition {
         self.nodes.condition()
+    }
+
+    /// Of the node that is followed: what waits is different at every node.
+    async fn waiting(&self, known: &HashSet<B256>) -> anyhow::Result<Option<Waiting>> {
+        pending::waiting(self.nodes.followed(), known).await
+    }
+
+    async fn still_there(&self, of: &[B256]) -> anyhow::Result<HashSet<B256>> {
+        pending::still_there(self.nodes.followed(), of).await
     }
 
     async fn tell_newest(&self, newest: watch::Sender<Option<BlockRef>>, poll: Duration, cancel: CancellationToken) {

@@ -5,6 +5,7 @@
 //! How far a watch has come is stored with what was found. So a replica that takes over goes on from there, and nothing is
 //! left out or said twice.
 
+mod ahead;
 mod begin;
 mod pass;
 mod since;
@@ -14,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::B256;
 use anyhow::Context;
 use haetae_core::{ChainId, Moment, WatchId};
 use sqlx::PgConnection;
@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use self::ahead::Ahead;
 use self::pass::Pass;
 use crate::asked::{Asked, Witnesses};
 use crate::book::Book;
@@ -170,30 +171,26 @@ impl History {
 
     /// Reads blocks for some watches, and writes what they find.
     async fn read(&mut self, pass: &Pass, versions: BTreeMap<WatchId, i64>, head: Head) -> anyhow::Result<Then> {
-        let recent = db::chain::recent(self.voice.log.pool(), &self.chain, self.config.max_reorg_depth).await?;
-        let (from, to) = if is_read(&recent, pass.from) {
+        let pool = self.voice.log.pool().clone();
+        let (from, to) = if db::chain::gone(&pool, &self.chain, &[pass.from]).await?.is_empty() {
             (pass.from, pass.to)
         } else {
-            // Its branch is gone. Nothing below the oldest block that is kept ever leaves the chain, so that from there all
-            // is read anew, and only what is different then is said.
-            if self.send_back(&versions, pass.from, &recent).await? {
+            // Its branch is gone. From before where it can have left, all is read anew, and only what is different then is
+            // said.
+            if self.send_back(&versions, pass.from).await? {
                 return Ok(Then::GoOn);
             }
-            let (number, hash) = recent.first_key_value().context("the last blocks are not there")?;
+            let before = db::chain::before(&pool, &self.chain, self.config.max_reorg_depth, pass.from.number).await?;
             self.group = None;
-            (BlockRef { number: *number, hash: *hash }, head.at.number)
+            (before.context("the last blocks are not there")?, head.at.number)
         };
-        let blocks = match to > from.number {
-            true => self.source.blocks(from.number + 1, to).await?,
-            false => Vec::new(),
-        };
-        // As many as lead on from one another: the node's chain may be changing, or be another than the one that was read.
-        let leads = follow(from, blocks);
+        let mut group = self.group(versions, pass.from).await?;
+        let source = Arc::clone(&self.source);
+        let (mut ahead, leads) = Ahead::of(&*source, group.book.payments(), from, to).await?;
         let enough = if from == pass.from { u64::from(to > from.number) } else { to - from.number };
         if (leads.len() as u64) < enough {
             return Ok(Then::Wait);
         }
-        let mut group = self.group(versions, pass.from).await?;
         let mut touched = BTreeSet::new();
         if from != pass.from {
             touched.extend(group.book.rewind(from.number));
@@ -201,18 +198,29 @@ impl History {
         let now = self.now();
         let (chain, source, pool) = (&self.chain, &*self.source, self.voice.log.pool());
         let witnesses = Witnesses { chain, source, labels: self.labels, pool };
-        for block in &leads {
-            let needs = group.book.needs(std::slice::from_ref(block));
-            self.asked.complete(needs, std::slice::from_ref(block), &witnesses, head.at.number).await?;
-            match group.book.take_in(block, now, &self.asked) {
-                Ok(more) => touched.extend(more),
+        let mut last = from;
+        for block in leads {
+            let Some(block) = ahead.whole(block).await? else { return Ok(Then::Wait) };
+            let needs = group.book.needs(std::slice::from_ref(&block));
+            self.asked.complete(needs, std::slice::from_ref(&block), &witnesses, head.at.number).await?;
+            match group.book.take_in(&block, now, &self.asked) {
+                Ok(more) => {
+                    last = block.at;
+                    let found = !more.is_empty();
+                    touched.extend(more);
+                    // What follows is read in the next pass where it is not known which blocks matter from here on.
+                    if found && !ahead.look_on(group.book.payments(), last.number).await? {
+                        break;
+                    }
+                }
                 Err(needed) => {
-                    self.asked.complete(needed.into(), std::slice::from_ref(block), &witnesses, head.at.number).await?;
+                    self.asked
+                        .complete(needed.into(), std::slice::from_ref(&block), &witnesses, head.at.number)
+                        .await?;
                     return Ok(Then::GoOn);
                 }
             }
         }
-        let last = leads.last().map_or(from, |block| block.at);
         self.write(pass.from, last, group, touched, now).await
     }
 
@@ -246,8 +254,8 @@ impl History {
         // Old hops are final as soon as they are found.
         let finalized = if found.is_empty() { None } else { self.source.finalized().await?.map(|block| block.number) };
         let mut tx = self.voice.log.begin().await?;
-        let Some((head, recent)) = self.lock(&mut tx).await? else { return Ok(Then::Wait) };
-        if last.number > head.at.number || !is_read(&recent, last) {
+        let Some(head) = db::chain::lock_head(&mut tx, &self.chain).await? else { return Ok(Then::Wait) };
+        if last.number > head.at.number || !db::chain::gone(&mut *tx, &self.chain, &[last]).await?.is_empty() {
             return Ok(Then::Wait);
         }
         if !db::history::unchanged(&mut tx, &group.versions, Some(from)).await? {
@@ -289,19 +297,17 @@ impl History {
 
     /// Sends those of some watches back to find their beginning anew that begin with a transaction whose block has left the
     /// chain. True if there were any.
-    async fn send_back(
-        &mut self,
-        versions: &BTreeMap<WatchId, i64>,
-        from: BlockRef,
-        recent: &BTreeMap<u64, B256>,
-    ) -> anyhow::Result<bool> {
+    async fn send_back(&mut self, versions: &BTreeMap<WatchId, i64>, from: BlockRef) -> anyhow::Result<bool> {
         let ids: Vec<WatchId> = versions.keys().copied().collect();
         let mut tx = self.voice.log.begin().await?;
-        let Some((_, now_recent)) = self.lock(&mut tx).await? else { return Ok(false) };
+        if db::chain::lock_head(&mut tx, &self.chain).await?.is_none() {
+            return Ok(false);
+        }
         let begun = db::history::begun_in(&mut tx, &ids).await?;
-        let gone: Vec<WatchId> =
-            begun.iter().filter(|(_, at)| !is_read(&now_recent, **at)).map(|(id, _)| *id).collect();
-        if gone.is_empty() || now_recent != *recent || !db::history::unchanged(&mut tx, versions, Some(from)).await? {
+        let blocks: Vec<BlockRef> = begun.values().copied().collect();
+        let left = db::chain::gone(&mut *tx, &self.chain, &blocks).await?;
+        let gone: Vec<WatchId> = begun.iter().filter(|(_, at)| left.contains(at)).map(|(id, _)| *id).collect();
+        if gone.is_empty() || !db::history::unchanged(&mut tx, versions, Some(from)).await? {
             return Ok(!gone.is_empty());
         }
         let mut found = Vec::new();
@@ -317,20 +323,9 @@ impl History {
         Ok(true)
     }
 
-    /// The chain's head, locked, and the last blocks that were read.
-    async fn lock(&self, tx: &mut PgConnection) -> Result<Option<(Head, BTreeMap<u64, B256>)>, sqlx::Error> {
-        let Some(head) = db::chain::lock_head(tx, &self.chain).await? else { return Ok(None) };
-        Ok(Some((head, db::chain::recent(tx, &self.chain, self.config.max_reorg_depth).await?)))
-    }
-
     fn now(&self) -> Moment {
         self.voice.now()
     }
-}
-
-/// A block is in the chain as it was read: it is among the last blocks, or before them, where nothing leaves the chain.
-fn is_read(recent: &BTreeMap<u64, B256>, at: BlockRef) -> bool {
-    recent.get(&at.number).is_none_or(|hash| *hash == at.hash)
 }
 
 /// The blocks that lead on from a block, each from the one before.

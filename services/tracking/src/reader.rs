@@ -26,7 +26,7 @@ use crate::lease::Lease;
 use crate::metrics::METRICS;
 use crate::segment::{self, NoWay, Segment};
 use crate::sleepers::Sleepers;
-use crate::source::{Block, BlockRef, ChainSource, Condition};
+use crate::source::{BlockRef, ChainSource, Condition, Transfer};
 use crate::tell::Told;
 use crate::voice::{Found, Mark, Voice};
 
@@ -194,8 +194,9 @@ impl Reader {
     /// Begins to read the chain after this block. Those before it are noted too, so that it may leave the chain itself.
     async fn begin(&self, at: BlockRef) -> anyhow::Result<()> {
         let before = segment::before(&*self.source, at, self.config.max_reorg_depth).await?;
-        let mut conn = self.voice.log.pool().acquire().await?;
-        Ok(db::chain::begin(&mut conn, &self.chain, &before, at, self.voice.now()).await?)
+        let mut tx = self.voice.log.pool().begin().await?;
+        db::chain::begin(&mut tx, &self.chain, &before, at, self.voice.now()).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The node's chain leads to what was read, or back to it.
@@ -228,7 +229,7 @@ impl Reader {
         };
         let mut conn = pool.acquire().await?;
         self.refresh(&mut conn, head).await?;
-        self.wake(&mut conn, &segment.blocks).await?;
+        self.wake(&mut conn, segment.transfers()).await?;
         drop(conn);
         let mut asked = Asked::default();
         asked.complete(self.book.needs(&segment.blocks), &segment.blocks, &self.witnesses(), newest.number).await?;
@@ -259,7 +260,7 @@ impl Reader {
         let head = db::chain::lock_head(&mut tx, &self.chain).await?;
         let Some(head) = head.filter(|head| head.at == expected.at) else { return Ok(Written::Overtaken) };
         self.refresh(&mut tx, head).await?;
-        self.wake(&mut tx, &segment.blocks).await?;
+        self.wake(&mut tx, segment.transfers()).await?;
 
         let now = voice.now();
         let mut touched = BTreeSet::new();
@@ -376,9 +377,13 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads the watches into the book that start at an account which pays in these blocks.
-    async fn wake(&mut self, conn: &mut PgConnection, blocks: &[Block]) -> Result<(), sqlx::Error> {
-        for transfer in blocks.iter().flat_map(Block::transfers) {
+    /// Reads the watches into the book that start at an account which pays by one of these.
+    async fn wake(
+        &mut self,
+        conn: &mut PgConnection,
+        transfers: impl Iterator<Item = &Transfer> + Send,
+    ) -> Result<(), sqlx::Error> {
+        for transfer in transfers {
             self.to_load.extend(self.sleepers.wake(&transfer.from));
         }
         self.load(conn).await
@@ -441,4 +446,4 @@ mod speed;
 #[cfg(test)]
 mod weeks;
 #[cfg(test)]
-mod world;
+pub(crate) mod world;

@@ -1,6 +1,6 @@
 //! A chain that is written beforehand, every branch of it, and a node that shows the branch it is told to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::knowledge::AccountFacts;
 use crate::scene;
-use crate::source::{BalanceAt, Block, BlockRef, Body, ChainSource, Dated, Transfer};
+use crate::source::{BalanceAt, Block, BlockRef, Body, ChainSource, Dated, Payments, Transfer};
 
 /// Who pays whom how much, by numbers of [`scene::account`].
 pub(crate) type Move = (u8, u8, u64);
@@ -31,6 +31,8 @@ struct Tree {
     made: u64,
     /// It does not answer.
     down: bool,
+    /// Blocks that it was asked for whole.
+    asked: Vec<u64>,
 }
 
 impl Scripted {
@@ -38,7 +40,13 @@ impl Scripted {
     pub(crate) fn new() -> Self {
         let at = BlockRef { number: 0, hash: name(0) };
         let genesis = block(at, B256::ZERO, Vec::new());
-        Self(Mutex::new(Tree { blocks: HashMap::from([(at.hash, genesis)]), shown: at, made: 1, down: false }))
+        Self(Mutex::new(Tree {
+            blocks: HashMap::from([(at.hash, genesis)]),
+            shown: at,
+            made: 1,
+            down: false,
+            asked: Vec::new(),
+        }))
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -51,6 +59,11 @@ impl Scripted {
 
     pub(crate) fn shown(&self) -> BlockRef {
         self.tree().shown
+    }
+
+    /// The blocks that the node was asked for whole since the last call, in that order.
+    pub(crate) fn take_asked(&self) -> Vec<u64> {
+        std::mem::take(&mut self.tree().asked)
     }
 
     pub(crate) fn go_down(&self, down: bool) {
@@ -181,9 +194,29 @@ impl ChainSource for Scripted {
     }
 
     async fn block(&self, hash: B256) -> anyhow::Result<Option<Block>> {
+        let mut tree = self.tree();
+        tree.answers()?;
+        let block = tree.blocks.get(&hash).cloned();
+        tree.asked.extend(block.iter().map(|block| block.at.number));
+        Ok(block)
+    }
+
+    async fn outlines(&self, first: u64, last: u64) -> anyhow::Result<Vec<Block>> {
         let tree = self.tree();
         tree.answers()?;
-        Ok(tree.blocks.get(&hash).cloned())
+        let branch = tree.branch(tree.shown.hash).into_iter().filter(|block| (first..=last).contains(&block.at.number));
+        Ok(branch.map(|of| block(of.at, of.parent, Vec::new())).collect())
+    }
+
+    async fn paying(&self, payments: &Payments, first: u64, last: u64) -> anyhow::Result<Option<BTreeSet<u64>>> {
+        let tree = self.tree();
+        tree.answers()?;
+        let paid = |transfer: &Transfer| {
+            payments.by.contains(&transfer.from) && transfer.token.is_some_and(|token| payments.of.contains(&token))
+        };
+        let branch = tree.branch(tree.shown.hash).into_iter().filter(|block| (first..=last).contains(&block.at.number));
+        let paying = branch.filter(|block| block.transfers().iter().any(paid));
+        Ok(Some(paying.map(|block| block.at.number).collect()))
     }
 
     async fn facts(&self, accounts: &[Address], _: u64) -> anyhow::Result<Vec<AccountFacts>> {

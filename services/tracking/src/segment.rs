@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::source::{Block, BlockRef, ChainSource};
+use crate::source::{Block, BlockRef, ChainSource, Transfer};
 
 /// Blocks written in one transaction, where none have left the chain.
 const AT_ONCE: u64 = 32;
@@ -22,6 +22,13 @@ pub(crate) struct Segment {
     pub(crate) fork: BlockRef,
     /// Never empty.
     pub(crate) blocks: Vec<Block>,
+}
+
+impl Segment {
+    /// Transfers between accounts in its blocks.
+    pub(crate) fn transfers(&self) -> impl Iterator<Item = &Transfer> {
+        self.blocks.iter().flat_map(Block::transfers)
+    }
 }
 
 /// Why the way from what was read to the newest block is not known.

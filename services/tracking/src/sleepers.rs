@@ -9,6 +9,7 @@ use haetae_core::WatchId;
 #[derive(Debug, Default)]
 pub(crate) struct Sleepers {
     at: HashMap<Address, Ids>,
+    count: usize,
 }
 
 /// The watches that start at one account; hardly ever more than one.
@@ -28,20 +29,21 @@ impl Ids {
 }
 
 impl Sleepers {
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.at.values().map(|ids| ids.all().len()).sum()
+        self.count
     }
 
     /// A watch falls asleep. One that sleeps there already sleeps on.
     pub(crate) fn put(&mut self, root: Address, id: WatchId) {
         let Some(here) = self.at.get_mut(&root) else {
             self.at.insert(root, Ids::One(id));
+            self.count += 1;
             return;
         };
         if here.all().contains(&id) {
             return;
         }
+        self.count += 1;
         match here {
             Ids::One(first) => *here = Ids::More(vec![*first, id]),
             Ids::More(ids) => ids.push(id),
@@ -51,7 +53,9 @@ impl Sleepers {
     /// A watch does not sleep any more.
     pub(crate) fn remove(&mut self, root: Address, id: WatchId) {
         let Some(here) = self.at.get_mut(&root) else { return };
+        let before = here.all().len();
         let left: Vec<WatchId> = here.all().iter().copied().filter(|other| *other != id).collect();
+        self.count -= before - left.len();
         match left.as_slice() {
             [] => drop(self.at.remove(&root)),
             [one] => *here = Ids::One(*one),
@@ -61,7 +65,9 @@ impl Sleepers {
 
     /// Those that start at this account wake up.
     pub(crate) fn wake(&mut self, root: &Address) -> Vec<WatchId> {
-        self.at.remove(root).map(|ids| ids.all().to_vec()).unwrap_or_default()
+        let woken = self.at.remove(root).map(|ids| ids.all().to_vec()).unwrap_or_default();
+        self.count -= woken.len();
+        woken
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a chain is to this service: blocks of transfers, in their order.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,9 +35,7 @@ pub(crate) fn open(chain: &ChainId, config: &ChainConfig) -> anyhow::Result<Arc<
     match chain.kind() {
         Some(ChainKind::Evm(_)) => Ok(Arc::new(evm()?)),
         Some(ChainKind::Tron) => Ok(Arc::new(Tron::new(evm()?)?)),
-        Some(ChainKind::Bitcoin(network)) => {
-            Ok(Arc::new(Bitcoin::new(crate::bitcoin::Nodes::new(&config.nodes)?, network)))
-        }
+        Some(ChainKind::Bitcoin(network)) => Ok(Arc::new(Bitcoin::new(&config.nodes, network)?)),
         None => bail!("chains such as {chain} are not read"),
     }
 }
@@ -92,21 +90,31 @@ pub(crate) struct Spent {
     pub(crate) block: B256,
 }
 
-impl Block {
+impl Body {
     /// Transfers between accounts, in the order of the chain; none where money is kept in outputs.
     pub(crate) fn transfers(&self) -> &[Transfer] {
-        match &self.body {
-            Body::Transfers(transfers) => transfers,
-            Body::Transactions(_) => &[],
+        match self {
+            Self::Transfers(transfers) => transfers,
+            Self::Transactions(_) => &[],
         }
     }
 
     /// Transactions, in the order of the chain; none where money is kept in accounts.
     pub(crate) fn transactions(&self) -> &[Transaction] {
-        match &self.body {
-            Body::Transfers(_) => &[],
-            Body::Transactions(transactions) => transactions,
+        match self {
+            Self::Transfers(_) => &[],
+            Self::Transactions(transactions) => transactions,
         }
+    }
+}
+
+impl Block {
+    pub(crate) fn transfers(&self) -> &[Transfer] {
+        self.body.transfers()
+    }
+
+    pub(crate) fn transactions(&self) -> &[Transaction] {
+        self.body.transactions()
     }
 }
 
@@ -137,6 +145,14 @@ pub(crate) struct BalanceAt {
     pub(crate) block: B256,
 }
 
+/// Payments of tokens that are looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Payments {
+    pub(crate) by: BTreeSet<Address>,
+    /// The tokens' contracts.
+    pub(crate) of: BTreeSet<Address>,
+}
+
 /// How a chain's nodes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Condition {
@@ -163,7 +179,7 @@ pub(crate) struct Pending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
     pub(crate) new: Vec<Pending>,
-    /// All that wait.
+    /// All that were shown.
     pub(crate) all: HashSet<B256>,
     /// The newest block, before and after that was asked: none of these is in it or before it, and what is gone may be.
     pub(crate) newest: BlockRef,
@@ -203,6 +219,16 @@ pub(crate) trait ChainSource: Send + Sync {
         Ok(blocks.into_iter().map_while(|block| block).collect())
     }
 
+    /// The same without what the blocks do, where that is less to ask for.
+    async fn outlines(&self, first: u64, last: u64) -> anyhow::Result<Vec<Block>> {
+        self.blocks(first, last).await
+    }
+
+    /// The numbers of those blocks in the node's chain in which there may be such payments; none where nodes cannot say.
+    async fn paying(&self, _payments: &Payments, _first: u64, _last: u64) -> anyhow::Result<Option<BTreeSet<u64>>> {
+        Ok(None)
+    }
+
     /// What is known of accounts at a block.
     async fn facts(&self, accounts: &[Address], at: u64) -> anyhow::Result<Vec<AccountFacts>>;
 
@@ -224,6 +250,12 @@ pub(crate) trait ChainSource: Send + Sync {
     /// are very many, some may be left for the next time.
     async fn waiting(&self, _known: &HashSet<B256>) -> anyhow::Result<Option<Waiting>> {
         Ok(None)
+    }
+
+    /// Those of these transactions that are not gone, though they are not shown among those that wait: where all is shown,
+    /// none.
+    async fn still_there(&self, _of: &[B256]) -> anyhow::Result<HashSet<B256>> {
+        Ok(HashSet::new())
     }
 
     /// Tells of new blocks as soon as they are known, until cancelled: by subscription, and by asking every `poll`

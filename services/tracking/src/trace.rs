@@ -12,6 +12,7 @@ pub(crate) mod question;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use alloy_primitives::{U256, U512};
 use haetae_core::{Account, Amount, Asset, ChainId, Moment, TransferId, WatchId};
 
 use crate::said::{Finality, TrailEnd};
@@ -63,11 +64,13 @@ pub(crate) struct Filter {
     pub(crate) untraced: bool,
 }
 
-/// A movement as a part of the graph.
+/// A movement as a part of the graph: from one that brought traced money to it. Where several did, each has an edge of its own
+/// with a share of what is traced, in proportion to what each brought: which of them an output is of, only some rules say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edge {
     pub(crate) watch: WatchId,
     pub(crate) kind: EdgeKind,
+    from: Account,
     pub(crate) traced: Amount,
     pub(crate) movement: Movement,
 }
@@ -82,13 +85,13 @@ pub(crate) enum EdgeKind {
 }
 
 /// The order of the graph's movements: that of the chain, then what tells them apart.
-type Key = (ChainId, Place, TransferId, WatchId);
+type Key = (ChainId, Place, TransferId, WatchId, Account);
 
 impl Edge {
     /// None for what a transaction cost: nobody is paid by it.
-    pub(crate) fn of(watch: WatchId, movement: Movement) -> Option<Self> {
+    pub(crate) fn all_of(watch: WatchId, movement: Movement) -> Vec<Self> {
         if movement.sighting.is_fee() {
-            return None;
+            return Vec::new();
         }
         let said = &movement.said;
         let (kind, traced) = match (&said.hop, &said.end) {
@@ -97,11 +100,18 @@ impl Edge {
             (Some(hop), _) => (EdgeKind::Hop, hop.traced),
             (None, _) => (EdgeKind::Untraced, Amount::ZERO),
         };
-        Some(Self { watch, kind, traced, movement })
+        let payers = said.hop.as_ref().filter(|_| kind == EdgeKind::Hop).map(|hop| hop.payers.as_slice());
+        match payers.unwrap_or_default() {
+            [] => vec![Self { watch, kind, from: movement.sighting.from.clone(), traced, movement }],
+            payers => shares(traced, payers)
+                .into_iter()
+                .map(|(from, traced)| Self { watch, kind, from, traced, movement: movement.clone() })
+                .collect(),
+        }
     }
 
     pub(crate) fn from(&self) -> &Account {
-        &self.movement.sighting.from
+        &self.from
     }
 
     pub(crate) fn to(&self) -> &Account {
@@ -115,7 +125,7 @@ impl Edge {
 
     fn key(&self) -> Key {
         let sighting = &self.movement.sighting;
-        (sighting.transfer.chain.clone(), sighting.place, sighting.transfer.clone(), self.watch)
+        (sighting.transfer.chain.clone(), sighting.place, sighting.transfer.clone(), self.watch, self.from.clone())
     }
 
     /// It is a hop no longer, or it is not in the chain.
@@ -126,6 +136,24 @@ impl Edge {
             EdgeKind::Dust | EdgeKind::Untraced => !self.movement.live,
         }
     }
+}
+
+/// What is traced, shared out in proportion to what each brought, to the last unit.
+fn shares(traced: Amount, payers: &[Payer]) -> Vec<(Account, Amount)> {
+    let wide = |amount: Amount| U512::from(amount.to_u256());
+    let brought: U512 = payers.iter().map(|payer| wide(payer.traced)).sum();
+    let mut given = Amount::ZERO;
+    let mut so_far = U512::ZERO;
+    let share = |payer: &Payer| {
+        so_far += wide(payer.traced);
+        // No more than what is traced: it fits.
+        let up_to = if brought.is_zero() { U512::ZERO } else { wide(traced) * so_far / brought };
+        let up_to = Amount::from_u256(up_to.wrapping_to::<U256>());
+        let part = up_to.saturating_sub(given);
+        given = up_to;
+        (payer.account.clone(), part)
+    };
+    payers.iter().map(share).collect()
 }
 
 impl Filter {

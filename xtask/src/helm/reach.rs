@@ -131,11 +131,20 @@ fn may_call(from: &Pod<'_>, to: &Pod<'_>, port: u16, callers: &Callers) -> Optio
         .then(|| callers.get(server).is_some_and(|callers| callers.contains(caller)))
 }
 
-/// Host and port of everything that a pod's configuration names.
-fn named_by(pod: &Pod<'_>, objects: &[Object]) -> BTreeSet<(String, u16)> {
+/// What a pod's configuration names.
+struct Named<'a> {
+    /// Host and port.
+    addresses: BTreeSet<(String, u16)>,
+    /// Secrets that it takes variables from. What is in them is not seen here.
+    secrets: BTreeSet<&'a str>,
+}
+
+fn named_by<'a>(pod: &'a Pod<'_>, objects: &[Object]) -> Named<'a> {
     let mut texts: Vec<&str> = Vec::new();
+    let mut secrets = BTreeSet::new();
     for container in pod.containers() {
         texts.extend(list(container, "/env").iter().map(|variable| text(variable, "/value")));
+        secrets.extend(list(container, "/env").iter().map(|variable| text(variable, "/valueFrom/secretKeyRef/name")));
         texts.extend(list(container, "/args").iter().filter_map(serde_json::Value::as_str));
     }
     let mut maps = BTreeSet::new();
@@ -158,7 +167,7 @@ fn named_by(pod: &Pod<'_>, objects: &[Object]) -> BTreeSet<(String, u16)> {
             }
         }
     }
-    texts.into_iter().flat_map(addresses).collect()
+    Named { addresses: texts.into_iter().flat_map(addresses).collect(), secrets }
 }
 
 /// `scheme://user@host:port` wherever it stands in a text.
@@ -173,10 +182,13 @@ fn addresses(text: &str) -> Vec<(String, u16)> {
         .collect()
 }
 
-/// Whether one of the addresses is a Service that leads to this port of this pod.
-fn names(named: &BTreeSet<(String, u16)>, to: &Pod<'_>, port: u16, objects: &[Object]) -> bool {
+/// Whether one of the addresses is a Service that leads to this port of this pod; or stands in one of the Secrets, as the Service
+/// says itself.
+fn names(named: &Named<'_>, to: &Pod<'_>, port: u16, objects: &[Object]) -> bool {
     let services = objects.iter().filter(|object| object.kind() == "Service");
     services.filter(|service| leads_to(service, to)).any(|service| {
+        let in_secrets = text(&service.0, "/metadata/annotations/address-in-secrets");
+        let in_secret = in_secrets.split(',').map(str::trim).any(|secret| !secret.is_empty() && named.secrets.contains(secret));
         list(&service.0, "/spec/ports").iter().any(|entry| {
             let outside = at(entry, "/port").as_u64().unwrap_or_default();
             let inside = match at(entry, "/targetPort") {
@@ -184,10 +196,10 @@ fn names(named: &BTreeSet<(String, u16)>, to: &Pod<'_>, port: u16, objects: &[Ob
                 serde_json::Value::Null => u16::try_from(outside).ok(),
                 number => number.as_u64().and_then(|number| u16::try_from(number).ok()),
             };
-            inside == Some(port)
-                && named.iter().any(|(host, number)| {
-                    u64::from(*number) == outside && host.split('.').next() == Some(service.name())
-                })
+            let addressed = named.addresses.iter().any(|(host, number)| {
+                u64::from(*number) == outside && host.split('.').next() == Some(service.name())
+            });
+            inside == Some(port) && (addressed || in_secret)
         })
     })
 }

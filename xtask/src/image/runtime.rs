@@ -18,6 +18,7 @@ use haetae_testkit::{
     process::{ProcessSpec, Service},
 };
 use haetae_tests::{House, Replicas, Surroundings, until};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::check::USER;
 use crate::{process::run, report::Report};
@@ -113,10 +114,8 @@ async fn started(image: &Path, report: &mut Report) -> Result<()> {
         }
         report.count("confinements", 1);
     }
-    let told = run(Command::new("kill").args(["-TERM", &process.to_string()]))?;
-    if !told.ok {
-        bail!("{}", told.said());
-    }
+    let id = Pid::from_raw(process.try_into()?).context("no process")?;
+    kill_process(id, Signal::TERM).context("the service cannot be told to end")?;
     let ended = until("the service ends when it is told to", DRAIN, async || Ok(service.exit_status())).await?;
     match ended.success() {
         true => report.count("service ended in good order", 1),

@@ -412,7 +412,7 @@ fn configuration(at: &Path, anvil: &Anvil, database: &str, token: Option<Address
         "[server]\n{server}\n[database]\nurl = \"{database}\"\n\n[service]\nexchange = \"upbit\"\n\
          registry = \"{folder}/exchanges.toml\"\ncallers = [\"{DOMAIN}/connector\"]\n\
          keys = {{ log = \"{folder}/log.pem\" }}\nhotline = {{ name = \"desk\", phone = \"+82\", email = \"d@upbit.test\" }}\n\n\
-         [service.chain]\nid = \"eip155:{CHAIN}\"\nhttp = \"{http}\"\nws = \"{ws}\"\nconfirmations = 2\n\
+         [[service.chains]]\nid = \"eip155:{CHAIN}\"\nhttp = \"{http}\"\nws = \"{ws}\"\nconfirmations = 2\n\
          hot_wallet_key_file = \"{folder}/hot.key\"\nseed_file = \"{folder}/seed\"\nassets = [{assets}]\n\n\
          {further}\
          [service.control]\n{server}roles = {{ operator = [\"{DOMAIN}/operator\"] }}\n",
@@ -425,7 +425,7 @@ fn configuration(at: &Path, anvil: &Anvil, database: &str, token: Option<Address
 
 fn further(folder: &str, node: &Bcoin) -> String {
     format!(
-        "[[service.further_chains]]\nid = \"{REGTEST}\"\nhttp = \"{http}\"\nconfirmations = 2\n\
+        "[[service.chains]]\nid = \"{REGTEST}\"\nhttp = \"{http}\"\nconfirmations = 2\n\
          hot_wallet_key_file = \"{folder}/hot.key\"\nseed_file = \"{folder}/seed\"\nassets = [\"{REGTEST}/slip44:1\"]\n\n",
         http = node.url_with_key(),
     )

@@ -1,35 +1,61 @@
-//! Nodes of one chain: the first that answers is asked. Bitcoin Core, and others that speak as it does, answer errors with
-//! a status of HTTP that says little, so that only the body counts.
+//! Nodes of one chain. One of them is followed, the others answer for it when it cannot, and one takes its place when it falls
+//! silent or behind. None is believed before it has shown the first block of the chain.
+//!
+//! Bitcoin Core, and others that speak as it does, answer errors with a status of HTTP that says little, so that only the
+//! body counts.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use bitcoin::BlockHash;
+use futures::future::join_all;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
+use super::blocks::shown_hash;
 use crate::config::NodeConfig;
+use crate::source::{BlockRef, Condition};
 
 /// How long a node may take to answer; a whole block with what its inputs spend is some ten megabytes.
 const ANSWER: Duration = Duration::from_secs(15);
 /// How long a node may take to be reached.
 const CONNECTING: Duration = Duration::from_secs(3);
+/// How long it may take to say where its chain ends. A node that takes longer is of no use.
+const TIP: Duration = Duration::from_secs(3);
+/// Blocks by which the node that is followed may be behind another.
+const LAG: u64 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Nodes {
     client: Client,
+    /// The first block of the chain that is meant.
+    genesis: BlockHash,
     nodes: Vec<Node>,
-    /// Which answered last.
-    preferred: AtomicUsize,
+    /// Which is followed.
+    following: AtomicUsize,
 }
 
 struct Node {
     url: Url,
     /// Name and password, where they do not stand in the address.
     credentials: Option<(String, String)>,
+    known: Mutex<Known>,
+}
+
+/// What is known of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Known {
+    /// It is of the chain, and has answered ever since it said so.
+    answers: bool,
+    tip: Option<BlockRef>,
+    /// It was of another chain when it was last asked.
+    stranger: bool,
 }
 
 /// The address may hold a password.
@@ -58,6 +84,13 @@ struct Fault {
     code: i64,
 }
 
+/// Of `getblockchaininfo`.
+#[derive(Debug, Deserialize)]
+struct Info {
+    blocks: u64,
+    bestblockhash: BlockHash,
+}
+
 /// Whether a refusal is the answer, or another node may know.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Refusal {
@@ -66,11 +99,11 @@ enum Refusal {
 }
 
 impl Nodes {
-    pub(crate) fn new(nodes: &[NodeConfig]) -> anyhow::Result<Self> {
+    pub(crate) fn new(nodes: &[NodeConfig], genesis: BlockHash) -> anyhow::Result<Self> {
         let nodes = nodes.iter().map(Node::read).collect::<anyhow::Result<Vec<_>>>()?;
         anyhow::ensure!(!nodes.is_empty(), "a chain needs a node");
         let client = Client::builder().timeout(ANSWER).connect_timeout(CONNECTING).no_proxy().build()?;
-        Ok(Self { client, nodes, preferred: AtomicUsize::new(0) })
+        Ok(Self { client, genesis, nodes, following: AtomicUsize::new(0) })
     }
 
     /// One call.
@@ -83,22 +116,96 @@ impl Nodes {
         self.first(method, &params, Refusal::OthersMayKnow).await
     }
 
-    /// Asks the node that answered last, then the others.
+    /// The end of the chain: of the node that is followed, or of the one that is from now on.
+    pub(super) async fn newest(&self) -> anyhow::Result<BlockRef> {
+        let followed = self.following.load(Ordering::Relaxed);
+        if self.look(followed).await.is_err() {
+            self.look_around().await;
+        }
+        let known: Vec<Known> = self.nodes.iter().map(Node::known).collect();
+        let now = choose(&known, followed);
+        if now != followed {
+            tracing::warn!(from = followed, to = now, "another node is followed");
+            self.following.store(now, Ordering::Relaxed);
+        }
+        known
+            .get(now)
+            .and_then(|known| known.tip.filter(|_| known.answers))
+            .context("no node answers that is of the chain")
+    }
+
+    /// Asks all of them where their chains end.
+    pub(super) async fn look_around(&self) {
+        join_all((0..self.nodes.len()).map(|place| self.look(place))).await;
+    }
+
+    pub(super) fn condition(&self) -> Condition {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let answering = self.nodes.iter().filter(|node| node.known().answers).count();
+        Condition { nodes: count(self.nodes.len()), answering: count(answering), internal_transfers: false }
+    }
+
+    async fn look(&self, place: usize) -> anyhow::Result<()> {
+        let node = &self.nodes[place];
+        let looking = async {
+            self.meet(place).await?;
+            self.call::<Info>(node, "getblockchaininfo", &json!([]))
+                .await?
+                .map_err(|code| anyhow::anyhow!("code {code}"))
+        };
+        match timeout(TIP, looking).await.map_err(anyhow::Error::from).flatten() {
+            Ok(info) => {
+                node.learn(|known| {
+                    known.tip = Some(BlockRef { number: info.blocks, hash: shown_hash(info.bestblockhash) })
+                });
+                Ok(())
+            }
+            Err(error) => {
+                node.learn(|known| known.answers = false);
+                Err(error)
+            }
+        }
+    }
+
+    /// A node of another chain is asked nothing else.
+    async fn meet(&self, place: usize) -> anyhow::Result<()> {
+        let node = &self.nodes[place];
+        if node.known().answers {
+            return Ok(());
+        }
+        let first = self.call::<BlockHash>(node, "getblockhash", &json!([0])).await?;
+        let stranger = first.is_ok_and(|first| first != self.genesis);
+        if stranger && !node.known().stranger {
+            tracing::error!(node = place, "a node is of another chain: not used");
+        }
+        node.learn(|known| known.stranger = stranger);
+        anyhow::ensure!(!stranger, "node {place} is of another chain");
+        anyhow::ensure!(first.is_ok(), "node {place} does not say which chain it is of");
+        tracing::info!(node = place, "a node answers");
+        node.learn(|known| known.answers = true);
+        Ok(())
+    }
+
+    /// Asks the node that is followed, then the others that answer, then the rest.
     async fn first<T: DeserializeOwned>(
         &self,
         method: &'static str,
         params: &Value,
         refusal: Refusal,
     ) -> anyhow::Result<T> {
-        let start = self.preferred.load(Ordering::Relaxed);
+        let following = self.following.load(Ordering::Relaxed);
+        let mut places: Vec<usize> = (0..self.nodes.len()).collect();
+        places.sort_by_key(|place| (!self.nodes[*place].known().answers, *place != following, *place));
         let mut failed = None;
         let mut refused = None;
-        for place in (0..self.nodes.len()).map(|offset| (start + offset) % self.nodes.len()) {
-            match self.call::<T>(&self.nodes[place], method, params).await {
-                Ok(Ok(answer)) => {
-                    self.preferred.store(place, Ordering::Relaxed);
-                    return Ok(answer);
-                }
+        for place in places {
+            let node = &self.nodes[place];
+            let answer = match self.meet(place).await {
+                Ok(()) => self.call::<T>(node, method, params).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(code)) => {
                     let error = Refused { what: method, code };
                     if refusal == Refusal::Answers {
@@ -107,7 +214,10 @@ impl Nodes {
                     refused = Some(error);
                 }
                 // The address may hold a password: it is not for logs.
-                Err(_) => failed = Some(place),
+                Err(_) => {
+                    node.learn(|known| known.answers = false);
+                    failed = Some(place);
+                }
             }
         }
         let node = failed.unwrap_or_default();
@@ -147,11 +257,31 @@ impl Node {
             (Some(user), Some(file)) => Some((user.clone(), password(file)?.trim_end().to_owned())),
             _ => None,
         };
-        Ok(Self { url, credentials })
+        Ok(Self { url, credentials, known: Mutex::default() })
     }
+
+    fn known(&self) -> Known {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Which node to follow: one that answers and is not far behind; between equals the one that is followed already, then the
+/// first.
+fn choose(nodes: &[Known], following: usize) -> usize {
+    let tip = |known: &Known| known.tip.filter(|_| known.answers).map(|tip| tip.number);
+    let Some(highest) = nodes.iter().filter_map(tip).max() else { return following };
+    let level = |place: &usize| nodes.get(*place).and_then(tip).is_some_and(|number| number + LAG >= highest);
+    (0..nodes.len()).filter(level).min_by_key(|place| (*place != following, *place)).unwrap_or(following)
 }
 
 /// A node answered, with an error.
 pub(super) fn is_refusal(error: &anyhow::Error) -> bool {
     error.is::<Refused>()
 }
+
+#[cfg(test)]
+mod tests;

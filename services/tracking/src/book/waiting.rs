@@ -18,10 +18,6 @@ pub(crate) struct Foreseen {
 }
 
 impl Book {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.watches.is_empty()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.watches.len()
     }

@@ -184,6 +184,44 @@ pub(crate) async fn recent(
     rows.into_iter().map(|(number, hash)| Ok((unsigned("number", number)?, read_hash(&hash)?))).collect()
 }
 
+/// Those of these blocks that are not in the chain as it was read. One below all that are kept is: nothing leaves the chain
+/// from there.
+pub(crate) async fn gone(
+    db: impl PgExecutor<'_>,
+    chain: &ChainId,
+    blocks: &[BlockRef],
+) -> Result<Vec<BlockRef>, sqlx::Error> {
+    let rows: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("select number, hash from block where chain = $1 and number = any($2)")
+            .bind(chain.as_str())
+            .bind(blocks.iter().map(|block| signed(block.number)).collect::<Vec<_>>())
+            .fetch_all(db)
+            .await?;
+    let kept = rows.into_iter().map(|(number, hash)| read_block(number, &hash)).collect::<Result<Vec<_>, _>>()?;
+    let other = |block: &&BlockRef| kept.iter().any(|kept| kept.number == block.number && kept.hash != block.hash);
+    Ok(blocks.iter().filter(other).copied().collect())
+}
+
+/// A block before which no branch of a block of this number can have left the chain: the one that is `depth` below the head,
+/// or where the block itself lies below that, the oldest that is kept.
+pub(crate) async fn before(
+    db: impl PgExecutor<'_>,
+    chain: &ChainId,
+    depth: u64,
+    number: u64,
+) -> Result<Option<BlockRef>, sqlx::Error> {
+    let row: Option<(i64, Vec<u8>)> = sqlx::query_as(
+        "select b.number, b.hash from block b join chain_head h using (chain)
+         where chain = $1 and (b.number >= h.number - $2 or $3 <= h.number - $2) order by b.number limit 1",
+    )
+    .bind(chain.as_str())
+    .bind(signed(depth))
+    .bind(signed(number))
+    .fetch_optional(db)
+    .await?;
+    row.map(|(number, hash)| read_block(number, &hash)).transpose()
+}
+
 pub(crate) async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Status>, sqlx::Error> {
     let rows: Vec<StatusRow> = sqlx::query_as(
         "select chain, number, hash, node_number, handled_at, nodes, nodes_answering, internal_transfers,
@@ -276,3 +314,6 @@ fn read_hash(bytes: &[u8]) -> Result<B256, sqlx::Error> {
 pub(crate) async fn take_lease(session: &mut PgConnection, name: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 0))").bind(name).fetch_one(session).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,7 +143,8 @@ pub(crate) async fn look(
 ) -> Result<(Vec<Edge>, bool), sqlx::Error> {
     let query = match look.way {
         Way::Forward => sqlx::query_as(select_movements!(
-            "where watch_id = any($1) and payer = any($2) and index <> 'fee'
+            "where watch_id = any($1) and index <> 'fee' and (payer = any($2) or hop_payers is not null
+                   and exists (select from jsonb_array_elements(hop_payers) paid where paid ->> 0 = any($2)))
              order by chain, block_number, position, transaction, index, watch_id limit $3"
         )),
         Way::Backward => sqlx::query_as(select_movements!(
@@ -274,7 +275,7 @@ fn edges(rows: Vec<MovementRow>) -> Result<Vec<Edge>, sqlx::Error> {
     let mut edges = Vec::with_capacity(rows.len());
     for row in rows {
         let watch = WatchId(row.watch_id);
-        edges.extend(Edge::of(watch, row.read()?));
+        edges.extend(Edge::all_of(watch, row.read()?));
     }
     Ok(edges)
 }

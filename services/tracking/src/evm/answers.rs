@@ -13,7 +13,7 @@ use super::traces::{Step, Traces};
 use crate::source::{Block, BlockRef, Body, Dated, Transfer};
 
 /// `Transfer(address,address,uint256)` (ERC-20).
-const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+pub(super) const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,11 +68,15 @@ pub(super) struct ShortBlock {
 }
 
 impl ShortBlock {
+    /// The block without what it does.
+    pub(super) fn outline(&self) -> Block {
+        let (at, time) = (self.header.at(), self.header.time());
+        Block { at, parent: self.header.parent_hash, time, body: Body::Transfers(Vec::new()) }
+    }
+
     /// The block, where nothing happened in it.
     pub(super) fn empty(&self) -> Option<Block> {
-        let Header { parent_hash: parent, .. } = self.header;
-        let (at, time) = (self.header.at(), self.header.time());
-        self.transactions.is_empty().then(|| Block { at, parent, time, body: Body::Transfers(Vec::new()) })
+        self.transactions.is_empty().then(|| self.outline())
     }
 }
 

@@ -13,7 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::NodeConfig;
 
-/// Gives the answer to a call or to a path with its parameters or its body; none where the node does not know it.
+/// Gives the answer to a call or to a path with its parameters or its body; none where the node does not know it. A call that is
+/// answered with [`refusal`] is refused.
 type Script = Box<dyn FnMut(&str, &Value) -> Option<Value> + Send>;
 
 /// It ends when this is dropped.
@@ -44,8 +45,16 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, uri: Uri, body: Bytes)
     Json(answer)
 }
 
+/// More was asked than the node answers at once.
+pub(super) fn refusal() -> Value {
+    json!({"refused": -32_005})
+}
+
 fn result(script: &mut Script, call: &Value) -> Value {
     match script(call["method"].as_str().unwrap(), &call["params"]) {
+        Some(result) if result == refusal() => {
+            json!({"jsonrpc": "2.0", "id": call["id"], "error": {"code": result["refused"], "message": "too much"}})
+        }
         Some(result) => json!({"jsonrpc": "2.0", "id": call["id"], "result": result}),
         None => json!({"jsonrpc": "2.0", "id": call["id"], "error": {"code": -32601, "message": "no such method"}}),
     }

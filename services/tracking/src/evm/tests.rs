@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use haetae_testkit::anvil::{Anvil, AnvilOptions};
 use haetae_testkit::proxy::{FaultProxy, Mode};
 
-use super::scripted::Scripted;
+use super::scripted::{Scripted, refusal};
 use super::*;
 use crate::config::NodeConfig;
 
@@ -220,4 +220,51 @@ async fn what_is_burnt_and_what_the_node_itself_executes_goes_no_further() {
     let facts = evm(from_ref(&node.config)).facts(&accounts, 7).await.unwrap();
     let contracts: Vec<bool> = facts.iter().map(|facts| facts.contract).collect();
     assert_eq!(contracts, [true, true, true, true, false, false]);
+}
+
+/// A node that answers about so many blocks at once; there is a payment in every tenth.
+async fn with_logs(at_once: u64, asked: &Arc<AtomicU64>) -> Scripted {
+    let asked = Arc::clone(asked);
+    Scripted::start(move |method, params| match method {
+        "eth_getLogs" => {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let number = |of: &str| serde_json::from_value::<U64>(params[0][of].clone()).unwrap().to::<u64>();
+            let (first, last) = (number("fromBlock"), number("toBlock"));
+            let logs = (first..=last).filter(|number| number % 10 == 0);
+            let logs = logs.map(|number| json!({"blockNumber": U64::from(number)})).collect();
+            Some(if last - first < at_once { logs } else { refusal() })
+        }
+        _ => plain(method, params),
+    })
+    .await
+}
+
+fn payments(accounts: u64) -> Payments {
+    let by = (1..=accounts).map(|n| Address::left_padding_from(&n.to_be_bytes())).collect();
+    Payments { by, of: BTreeSet::from([Address::repeat_byte(7)]) }
+}
+
+#[tokio::test]
+async fn payments_are_looked_for_in_as_many_blocks_at_once_as_the_node_answers_for() {
+    for (at_once, questions) in [(2_000, 1..2), (300, 5..10), (7, 143..160)] {
+        let asked = Arc::default();
+        let node = with_logs(at_once, &asked).await;
+        let evm = evm(from_ref(&node.config));
+        let found = evm.paying(&payments(3), 1, 1_000).await.unwrap().unwrap();
+        assert_eq!(found, (1..=100).map(|n| n * 10).collect());
+        let asked = asked.load(Ordering::Relaxed);
+        assert!(questions.contains(&asked), "{asked} questions where {at_once} blocks are answered for");
+    }
+}
+
+#[tokio::test]
+async fn where_payments_cannot_be_looked_for_all_blocks_are_to_be_read() {
+    let asked = Arc::default();
+    let without = Scripted::start(plain).await;
+    let refusing = with_logs(0, &asked).await;
+    for node in [&without, &refusing] {
+        assert_eq!(evm(from_ref(&node.config)).paying(&payments(3), 1, 100).await.unwrap(), None);
+    }
+    let node = with_logs(1_000, &asked).await;
+    assert_eq!(evm(from_ref(&node.config)).paying(&payments(257), 1, 100).await.unwrap(), None);
 }

@@ -8,7 +8,7 @@
 
 mod api;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use super::node::Node;
 use super::traces::{Step, Traces};
 use super::{Evm, is_contract, receipts};
 use crate::knowledge::AccountFacts;
-use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition, Dated};
+use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition, Dated, Payments};
 
 /// Tron's network and the nodes that are asked about it.
 #[derive(Debug)]
@@ -145,6 +145,14 @@ impl ChainSource for Tron {
             }
         }
         failed.map_or(Ok(None), Err)
+    }
+
+    async fn outlines(&self, first: u64, last: u64) -> anyhow::Result<Vec<Block>> {
+        self.evm.outlines(first, last).await
+    }
+
+    async fn paying(&self, payments: &Payments, first: u64, last: u64) -> anyhow::Result<Option<BTreeSet<u64>>> {
+        self.evm.paying(payments, first, last).await
     }
 
     /// As they are now: nodes answer for no other time.

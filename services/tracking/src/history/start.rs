@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::begin::{Beginning, with_outputs, with_transaction};
 use super::since::{Next, Search, before_all};
-use super::{History, TICK, Then, is_read};
+use super::{History, TICK, Then};
 use crate::bitcoin::shown;
 use crate::book::Book;
 use crate::db;
@@ -111,9 +111,12 @@ impl History {
         with: Option<(BlockRef, Beginning)>,
     ) -> anyhow::Result<Then> {
         let mut tx = self.voice.log.begin().await?;
-        let Some((_, recent)) = self.lock(&mut tx).await? else { return Ok(Then::Wait) };
+        if db::chain::lock_head(&mut tx, &self.chain).await?.is_none() {
+            return Ok(Then::Wait);
+        }
         let with_at = with.as_ref().map(|(at, _)| *at);
-        let stands = is_read(&recent, read) && with_at.is_none_or(|at| is_read(&recent, at));
+        let blocks: Vec<BlockRef> = std::iter::once(read).chain(with_at).collect();
+        let stands = db::chain::gone(&mut *tx, &self.chain, &blocks).await?.is_empty();
         let versions = BTreeMap::from([(watch.watch, watch.version)]);
         if !stands || !db::history::unchanged(&mut tx, &versions, None).await? {
             return Ok(Then::Wait);
@@ -134,7 +137,7 @@ impl History {
     /// A watch cannot begin where people asked it to. They hear of it, and it is over.
     async fn refuse(&self, watch: &OnTheWay, reason: Reason) -> anyhow::Result<Then> {
         let mut tx = self.voice.log.begin().await?;
-        if self.lock(&mut tx).await?.is_none() {
+        if db::chain::lock_head(&mut tx, &self.chain).await?.is_none() {
             return Ok(Then::Wait);
         }
         let version = db::chain::bump(&mut tx, &self.chain).await?;

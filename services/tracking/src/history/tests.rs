@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use bitcoin::absolute::LockTime;
 use bitcoin::transaction::Version;
 use bitcoin::{OutPoint, TxIn, TxOut};
@@ -41,13 +41,6 @@ fn blocks_are_taken_as_far_as_each_is_the_child_of_the_one_before() {
     let taken: Vec<u64> = follow(at(4), chain.clone()).iter().map(|block| block.at.number).collect();
     assert_eq!(taken, [5, 6]);
     assert!(follow(at(3), chain).is_empty());
-}
-
-#[test]
-fn a_block_below_those_that_are_kept_never_leaves_the_chain() {
-    let recent = BTreeMap::from([(5, at(5).hash), (6, at(6).hash)]);
-    assert!(is_read(&recent, at(6)) && is_read(&recent, at(4)));
-    assert!(!is_read(&recent, BlockRef { number: 6, hash: B256::ZERO }));
 }
 
 #[test]

@@ -78,7 +78,7 @@ async fn a_million_watches_are_read_in_parts_and_ten_thousand_transfers_a_second
     let began = Instant::now();
     let mut found = 0;
     for block in &blocks {
-        world.reader.wake(&mut conn, std::slice::from_ref(block)).await.unwrap();
+        world.reader.wake(&mut conn, block.transfers().iter()).await.unwrap();
         let needs = world.reader.book.needs(std::slice::from_ref(block));
         let facts = needs.facts.into_iter().map(|account| (account, Default::default())).collect();
         let asked = Asked { facts, ..Asked::default() };

@@ -1,6 +1,6 @@
 //! Transactions that wait to be included: looked at beside the reading of blocks, and said as warnings.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +8,18 @@ use alloy_primitives::B256;
 use haetae_core::{Moment, micros};
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::{PATIENCE, Reader};
 use crate::asked::Asked;
 use crate::book::Foreseen;
 use crate::db;
-use crate::source::{Block, ChainSource, Waiting};
+use crate::source::{Block, Body, ChainSource, Waiting};
 use crate::tell::{self, Told};
 use crate::waiting::{self, Claim, Fate, Waits};
+
+/// How long until a node is asked again that does not show what waits.
+const NOT_SHOWN: Duration = Duration::from_mins(1);
 
 /// Asks a node what waits, as long as anybody is there to hear it. `interest` is 0 where nobody wants to know, and changes
 /// when everything has to be looked at again: another watch may see more in it.
@@ -48,8 +51,8 @@ pub(super) async fn keep_looking(
                     return;
                 }
             }
-            // Nodes of this chain do not show it.
-            Ok(None) => return,
+            // The node does not show it; another may, when it is followed.
+            Ok(None) => sleep(NOT_SHOWN).await,
             Err(error) => tracing::debug!(error = format!("{error:#}"), "what waits is not known now"),
         }
     }
@@ -58,11 +61,12 @@ pub(super) async fn keep_looking(
 impl Reader {
     /// Notes whether anybody wants to know what waits.
     pub(super) fn note_interest(&mut self) {
-        if self.book.len() > self.watches_looked_for {
+        let watches = self.book.len() + self.sleepers.len();
+        if watches > self.watches_looked_for {
             self.looks += 1;
         }
-        self.watches_looked_for = self.book.len();
-        let wanted = if self.lease.is_held() && !self.book.is_empty() { self.looks } else { 0 };
+        self.watches_looked_for = watches;
+        let wanted = if self.lease.is_held() && watches > 0 { self.looks } else { 0 };
         self.interest.send_if_modified(|known| std::mem::replace(known, wanted) != wanted);
     }
 
@@ -72,10 +76,13 @@ impl Reader {
             return Ok(());
         }
         let asked = self.ask_about(&waiting).await;
+        let there = self.not_gone(&waiting).await?;
         let voice = Arc::clone(&self.voice);
         let mut tx = voice.log.begin().await?;
         let Some(head) = db::chain::lock_head(&mut tx, &self.chain).await? else { return Ok(()) };
         self.refresh(&mut tx, head).await?;
+        let bodies = waiting.new.iter().map(|pending| &pending.body);
+        self.wake(&mut tx, bodies.flat_map(Body::transfers)).await?;
         if head.at.number > waiting.newest.number {
             // Blocks have been read since that may hold some of these: all are looked at again.
             self.looks += 1;
@@ -95,7 +102,7 @@ impl Reader {
         }
         // What is gone may be in a block that was not read yet.
         if head.at == waiting.newest {
-            let left = waiting::left(&known, &waiting.all);
+            let left = waiting::left(&known, &there);
             fates.extend(left.into_iter().map(|(waits, fate)| (waits.clone(), fate)));
         }
         let told = self.tell_fates(&mut tx, fates, &foreseen).await?;
@@ -142,6 +149,22 @@ impl Reader {
             }
         }
         Ok(told)
+    }
+
+    /// All that wait, those that were not shown among them; where a node does not say at once, none is gone.
+    async fn not_gone(&self, waiting: &Waiting) -> sqlx::Result<HashSet<B256>> {
+        let noted = db::waiting::all(self.voice.log.pool(), &self.chain).await?;
+        let mut there = waiting.all.clone();
+        let hidden: BTreeSet<B256> =
+            noted.iter().map(|waits| waits.transaction).filter(|id| !there.contains(id)).collect();
+        if !hidden.is_empty() {
+            let hidden: Vec<B256> = hidden.into_iter().collect();
+            match timeout(PATIENCE, self.source.still_there(&hidden)).await {
+                Ok(Ok(found)) => there.extend(found),
+                Ok(Err(_)) | Err(_) => there.extend(hidden),
+            }
+        }
+        Ok(there)
     }
 
     /// What those that wait spend, as far as a node can say: one that it cannot say of is passed over.

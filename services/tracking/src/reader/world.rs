@@ -394,7 +394,8 @@ fn chain_config(max_reorg_depth: u64) -> ChainConfig {
     serde_json::from_value(config).unwrap()
 }
 
-async fn database() -> TestDb {
+/// A database with tracking's tables.
+pub(crate) async fn database() -> TestDb {
     let mut key = b"tracking".to_vec();
     for migration in haetae_ledger::MIGRATOR.iter().chain(crate::MIGRATOR.iter()) {
         key.extend_from_slice(&migration.checksum);

@@ -210,7 +210,7 @@ fn edge_of(edge: &Edge) -> wire::TraceEdge {
         }
         .into(),
         transfer: Some((&sighting.transfer).into()),
-        from: sighting.from.to_string(),
+        from: edge.from().to_string(),
         to: sighting.to.to_string(),
         asset: sighting.asset.to_string(),
         amount: sighting.amount.to_string(),

@@ -10,6 +10,7 @@ use super::answer::{self, About};
 use super::{Edge, EdgeKind, Filter, Graph, Key, Limit, Query, Search, Start, Way};
 use crate::said::{Finality, Said, SaidEnd, SaidHop, TrailEnd};
 use crate::scene::{account, transfer};
+use crate::trail::Payer;
 use crate::watched::Movement;
 
 fn watch(n: u8) -> WatchId {
@@ -37,12 +38,31 @@ fn movement(n: u32, kind: u8, from: u8, to: u8, amount: u64) -> Movement {
     Movement { sighting, live: kind != 1, said }
 }
 
-/// Movements between six accounts, recorded by two watches.
+/// One to which others bring traced money too.
+fn joint(mut movement: Movement, brought: &[(u8, u64)]) -> Movement {
+    let payers = brought.iter().map(|(n, traced)| Payer { account: account(*n), traced: Amount::from(*traced) });
+    if let Some(hop) = &mut movement.said.hop {
+        hop.payers = payers.collect();
+    }
+    movement
+}
+
+fn edge(n: u32, from: u8, to: u8) -> Edge {
+    Edge::all_of(watch(0), movement(n, 3, from, to, 10)).remove(0)
+}
+
+/// Movements between six accounts, recorded by two watches; some by two payers.
 fn any_records() -> impl Strategy<Value = Vec<Edge>> {
-    prop::collection::vec((0u8..8, 0u8..2, 0u8..6, 0u8..6, 0u64..100), 1..50).prop_map(|moves| {
-        let numbered = (1u32..).zip(moves).filter(|(_, (_, _, from, to, _))| from != to);
+    let other = prop::option::weighted(0.2, (0u8..6, 1u64..50));
+    prop::collection::vec((0u8..8, 0u8..2, 0u8..6, 0u8..6, 0u64..100, other), 1..50).prop_map(|moves| {
+        let numbered = (1u32..).zip(moves).filter(|(_, (_, _, from, to, ..))| from != to);
         numbered
-            .filter_map(|(n, (kind, by, from, to, amount))| Edge::of(watch(by), movement(n, kind, from, to, amount)))
+            .flat_map(|(n, (kind, by, from, to, amount, other))| {
+                let movement = movement(n, kind, from, to, amount);
+                let other = other.filter(|(other, _)| *other != from && *other != to);
+                let brought = other.map(|other| vec![(from, amount), other]).unwrap_or_default();
+                Edge::all_of(watch(by), joint(movement, &brought))
+            })
             .collect()
     })
 }
@@ -182,8 +202,7 @@ proptest! {
 #[test]
 fn a_way_that_is_longer_and_earlier_leads_further() {
     // 0 → 1 late; 0 → 2 → 1 early; 1 → 3 in between.
-    let hop = |n, from, to| Edge::of(watch(0), movement(n, 3, from, to, 10)).unwrap();
-    let records = [hop(1, 0, 2), hop(2, 2, 1), hop(3, 1, 3), hop(9, 0, 1)];
+    let records = [edge(1, 0, 2), edge(2, 2, 1), edge(3, 1, 3), edge(9, 0, 1)];
     let graph = found(&records, &query(&Filter::default(), true, false), &[account(0)], &[]);
     assert_eq!(graph.edges.len(), 4);
     let depths: Vec<_> = graph.nodes.iter().map(|node| (node.account.clone(), node.depth)).collect();
@@ -192,8 +211,7 @@ fn a_way_that_is_longer_and_earlier_leads_further() {
 
 #[test]
 fn a_search_that_costs_too_much_stops_and_says_so() {
-    let records: Vec<Edge> =
-        (1..=super::MAX_EDGES as u32 + 5).filter_map(|n| Edge::of(watch(0), movement(n, 3, 0, 1, 10))).collect();
+    let records: Vec<Edge> = (1..=super::MAX_EDGES as u32 + 5).map(|n| edge(n, 0, 1)).collect();
     let graph = found(&records, &query(&Filter::default(), true, false), &[account(0)], &[]);
     assert_eq!((graph.edges.len(), graph.nodes[0].more_out), (super::MAX_EDGES, 5));
     assert_eq!(graph.limits, BTreeSet::from([Limit::Edges]));
@@ -212,10 +230,22 @@ fn a_search_that_costs_too_much_stops_and_says_so() {
 fn a_fee_is_no_movement_and_a_retracted_hop_that_became_dust_is_dust() {
     let mut fee = movement(1, 3, 0, 1, 10);
     fee.sighting.transfer = TransferId { index: haetae_core::TransferIndex::Fee, ..fee.sighting.transfer };
-    assert_eq!(Edge::of(watch(0), fee), None);
+    assert_eq!(Edge::all_of(watch(0), fee), []);
     let mut dust = movement(1, 1, 0, 1, 10);
     dust.live = true;
     dust.said.end = Some(SaidEnd { reason: TrailEnd::Dust, traced: Amount::from(1u64) });
-    let edge = Edge::of(watch(0), dust).unwrap();
+    let edge = Edge::all_of(watch(0), dust).remove(0);
     assert_eq!((edge.kind, edge.traced, edge.is_retracted()), (EdgeKind::Dust, Amount::from(1u64), false));
+}
+
+#[test]
+fn all_that_pay_together_are_gone_back_to_and_on_from_with_their_shares() {
+    let together = Edge::all_of(watch(0), joint(movement(5, 3, 1, 3, 200), &[(1, 10), (2, 20)]));
+    let shares: Vec<_> = together.iter().map(|edge| (edge.from().clone(), edge.traced)).collect();
+    assert_eq!(shares, [(account(1), Amount::from(33u64)), (account(2), Amount::from(67u64))]);
+    let records = [vec![edge(1, 0, 1), edge(2, 4, 2)], together].concat();
+    let back = found(&records, &query(&Filter::default(), false, true), &[account(3)], &[]);
+    assert_eq!(keys(&back), records.iter().map(Edge::key).collect());
+    let on = found(&records, &query(&Filter::default(), true, false), &[account(4)], &[]);
+    assert_eq!(keys(&on), records[1..].iter().filter(|edge| edge.from() != &account(1)).map(Edge::key).collect());
 }

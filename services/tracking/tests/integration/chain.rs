@@ -64,6 +64,30 @@ impl Chain {
         self.send(json!({"from": self.accounts[from], "to": to, "value": U256::from(amount)})).await
     }
 
+    /// A payment with more said of it: what it calls, what gas it takes and at what price.
+    pub(crate) async fn pay_with(&self, from: usize, to: Address, amount: u64, more: Value) -> String {
+        let mut transaction = json!({"from": self.accounts[from], "to": to, "value": U256::from(amount)});
+        transaction.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.send(transaction).await
+    }
+
+    /// Another payment in the place of one that waits, at twice its price.
+    pub(crate) async fn pay_instead(&self, of: &str, to: usize, amount: u64) -> String {
+        let waits = self.anvil.rpc("eth_getTransactionByHash", json!([of])).await.unwrap();
+        let price = serde_json::from_value::<U256>(waits["gasPrice"].clone()).unwrap() * U256::from(2);
+        self.send(json!({
+            "from": waits["from"], "to": self.accounts[to], "value": U256::from(amount), "nonce": waits["nonce"],
+            "gasPrice": price
+        }))
+        .await
+    }
+
+    /// The transactions of the block that the node would make next.
+    pub(crate) async fn next_block(&self) -> Vec<String> {
+        let next = self.anvil.rpc("eth_getBlockByNumber", json!(["pending", false])).await.unwrap();
+        serde_json::from_value(next["transactions"].clone()).unwrap()
+    }
+
     /// A contract that passes on what it is paid.
     pub(crate) async fn forwarder(&self) -> Address {
         deploy(&self.anvil, self.accounts[9], FORWARDER).await
@@ -143,11 +167,15 @@ impl Chain {
 
     /// Blocks that state times so many seconds apart.
     pub(crate) async fn mine_ahead(&self, blocks: u64, seconds: u64) {
-        self.anvil.rpc("anvil_mine", json!([U256::from(blocks), U256::from(seconds)])).await.unwrap();
+        for blocks in in_parts(blocks) {
+            self.anvil.rpc("anvil_mine", json!([U256::from(blocks), U256::from(seconds)])).await.unwrap();
+        }
     }
 
     pub(crate) async fn mine(&self, blocks: u64) {
-        self.anvil.rpc("anvil_mine", json!([U256::from(blocks)])).await.unwrap();
+        for blocks in in_parts(blocks) {
+            self.anvil.rpc("anvil_mine", json!([U256::from(blocks)])).await.unwrap();
+        }
     }
 
     /// Transactions wait from here on until a block is mined.
@@ -181,6 +209,11 @@ impl Chain {
         let hash = self.anvil.rpc("eth_sendRawTransaction", json!([raw])).await.unwrap();
         hash.as_str().unwrap().to_owned()
     }
+}
+
+/// The node does not answer in time to mining very many blocks.
+fn in_parts(blocks: u64) -> impl Iterator<Item = u64> {
+    (0..blocks).step_by(500).map(move |mined| (blocks - mined).min(500))
 }
 
 async fn deploy(anvil: &Anvil, from: Address, code: &str) -> Address {

@@ -272,6 +272,41 @@ async fn a_watch_from_the_past_finds_what_one_that_was_there_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_tokens_alone_the_same_is_found_whether_or_not_all_blocks_are_read() {
+    let mesh = Mesh::start().await;
+    let first = mesh.chain.pay_token(0, 1, 900).await;
+    let start = timestamp(mesh.chain.time_of(mesh.chain.block_of(&first).await).await);
+    // Money that comes and goes on within few blocks, and what has nothing to do with it.
+    for (n, (from, to)) in
+        (1u64..).zip([(1, 2), (5, 6), (2, 3), (1, 3), (3, 4), (6, 5), (4, 2), (2, 7), (7, 0), (0, 8)])
+    {
+        mesh.chain.mine(n % 4).await;
+        mesh.chain.pay_token(from, to, 450 - n * 20).await;
+    }
+    mesh.chain.mine(300).await;
+    mesh.chain.pay_token(3, 8, 40).await;
+    let _replica = mesh.replica().await;
+    let tokens = WatchOf {
+        stolen: std::collections::BTreeMap::from([(mesh.chain.token(), Amount::from(800u64))]),
+        start: Some(Start::Since(start)),
+        ..WatchOf::coins(0, 1_000)
+    };
+    // Of coins every block has to be read.
+    let mut both = WatchOf { start: tokens.start.clone(), ..WatchOf::coins(0, 1_000) };
+    both.stolen.extend(tokens.stolen.clone());
+    let mut found = Vec::new();
+    for of in [&tokens, &both] {
+        let watch = mesh.grant_watch(of).await;
+        eventually("it has come to the head", async || is_active(&mesh, watch).await).await;
+        let of_tokens = hops(&mesh, watch).await.into_iter().filter(|hop| hop.asset == mesh.chain.token().to_string());
+        let said = |hop: wire::Hop| (hop.block_hash, hop.transfer, hop.traced_amount, hop.depth, hop.provisional);
+        found.push(of_tokens.map(said).collect::<Vec<_>>());
+    }
+    assert!(found[0].len() >= 6, "{found:?}");
+    assert_eq!(found[0], found[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trail_is_read_from_its_newest_finding_back() {
     let mesh = Mesh::start().await;
     let replica = mesh.replica().await;

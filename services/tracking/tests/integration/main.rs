@@ -20,3 +20,4 @@ mod reorganised;
 mod speed;
 mod tainted;
 mod tracing;
+mod waiting;
