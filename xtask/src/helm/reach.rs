@@ -188,7 +188,8 @@ fn names(named: &Named<'_>, to: &Pod<'_>, port: u16, objects: &[Object]) -> bool
     let services = objects.iter().filter(|object| object.kind() == "Service");
     services.filter(|service| leads_to(service, to)).any(|service| {
         let in_secrets = text(&service.0, "/metadata/annotations/address-in-secrets");
-        let in_secret = in_secrets.split(',').map(str::trim).any(|secret| !secret.is_empty() && named.secrets.contains(secret));
+        let in_secret =
+            in_secrets.split(',').map(str::trim).any(|secret| !secret.is_empty() && named.secrets.contains(secret));
         list(&service.0, "/spec/ports").iter().any(|entry| {
             let outside = at(entry, "/port").as_u64().unwrap_or_default();
             let inside = match at(entry, "/targetPort") {
@@ -196,9 +197,10 @@ fn names(named: &Named<'_>, to: &Pod<'_>, port: u16, objects: &[Object]) -> bool
                 serde_json::Value::Null => u16::try_from(outside).ok(),
                 number => number.as_u64().and_then(|number| u16::try_from(number).ok()),
             };
-            let addressed = named.addresses.iter().any(|(host, number)| {
-                u64::from(*number) == outside && host.split('.').next() == Some(service.name())
-            });
+            let addressed = named
+                .addresses
+                .iter()
+                .any(|(host, number)| u64::from(*number) == outside && host.split('.').next() == Some(service.name()));
             inside == Some(port) && (addressed || in_secret)
         })
     })
