@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use haetae_core::{ChainId, Moment, WatchId};
+use haetae_core::{ChainId, Moment, WatchId, WatchStart};
 use sqlx::PgConnection;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -160,8 +160,13 @@ impl History {
         let Some(pass) = pass::next(&read, head.at.number, self.at_once) else { return Ok(then) };
         let versions = on_the_way.iter().filter(|watch| pass.watches.contains(&watch.watch));
         let versions = versions.map(|watch| (watch.watch, watch.version)).collect();
+        let transaction = |watch: &OnTheWay| match &watch.start {
+            WatchStart::Transaction(transaction) => Some((watch.watch, transaction.clone())),
+            WatchStart::Since(_) => None,
+        };
+        let begun_with: BTreeMap<WatchId, String> = on_the_way.iter().filter_map(transaction).collect();
         let span = tracing::info_span!("catch up", chain = %self.chain, from = pass.from.number, to = pass.to);
-        self.read(&pass, versions, head).instrument(span).await
+        self.read(&pass, versions, &begun_with, head).instrument(span).await
     }
 
     fn measure(&self, on_the_way: &[OnTheWay], head: Head) {
@@ -170,7 +175,13 @@ impl History {
     }
 
     /// Reads blocks for some watches, and writes what they find.
-    async fn read(&mut self, pass: &Pass, versions: BTreeMap<WatchId, i64>, head: Head) -> anyhow::Result<Then> {
+    async fn read(
+        &mut self,
+        pass: &Pass,
+        versions: BTreeMap<WatchId, i64>,
+        begun_with: &BTreeMap<WatchId, String>,
+        head: Head,
+    ) -> anyhow::Result<Then> {
         let pool = self.voice.log.pool().clone();
         let (from, to) = if db::chain::gone(&pool, &self.chain, &[pass.from]).await?.is_empty() {
             (pass.from, pass.to)
@@ -201,6 +212,7 @@ impl History {
         let mut last = from;
         for block in leads {
             let Some(block) = ahead.whole(block).await? else { return Ok(Then::Wait) };
+            begin::place_anew(&mut group.book, &block, begun_with);
             let needs = group.book.needs(std::slice::from_ref(&block));
             self.asked.complete(needs, std::slice::from_ref(&block), &witnesses, head.at.number).await?;
             match group.book.take_in(&block, now, &self.asked) {

@@ -156,6 +156,11 @@ impl Watched {
         &self.terms
     }
 
+    /// Counts from this place on.
+    pub(crate) fn begin_at(&mut self, place: Place) {
+        self.terms.begins = Some(place);
+    }
+
     pub(crate) fn knowledge(&self) -> &Knowledge {
         &self.knowledge
     }

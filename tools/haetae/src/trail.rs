@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use haetae_wire::{
     exchange::v1::{Arrival, Transfer, WalletRole},
     tracking::v1::{
-        AddressConcluded, AddressReached, ArrivalState, Arrived, Conclusion, Finality, Hop, TrailEndReason, TrailEnded,
-        TrailItem, Waiting, WaitingState, trail_item::Item,
+        AddressConcluded, AddressReached, ArrivalState, Arrived, Conclusion, Finality, Hop, KnownLabel, TrailEndReason,
+        TrailEnded, TrailItem, Waiting, WaitingState, trail_item::Item,
     },
 };
 
@@ -260,13 +260,20 @@ impl Outcome<'_> {
                 format!("ends at {}: {}", safe(&ended.account), look.toned(Tone::Bad, "retracted"))
             }
             Self::Ended(ended) => format!(
-                "ends at {}: {}; {} traced there",
+                "ends at {}: {}{}; {} traced there",
                 safe(&ended.account),
                 look.toned(Tone::Wait, &words(ended.reason, TrailEndReason::as_str_name, "TRAIL_END_REASON_")),
+                ended.label.as_ref().map(|label| format!(" {}", said(label))).unwrap_or_default(),
                 look.amount(&ended.asset, &ended.traced_amount),
             ),
         }
     }
+}
+
+/// What a label says, where it is from, and what that is worth.
+pub(crate) fn said(label: &KnownLabel) -> String {
+    let says = label.says.clone().unwrap_or_default();
+    format!("“{}” ({}, {} of 100)", safe(&says.label), safe(&label.title), label.confidence)
 }
 
 /// A finding in one line, for streams.

@@ -110,16 +110,41 @@ impl Api {
         self.visible(caller, id.ok_or(Fault::Refused(Reason::NotFound))?).await
     }
 
+    /// A request that is read: by whoever may see it, for a purpose, and recorded.
+    async fn one_request(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        id: &str,
+        purpose: &str,
+    ) -> Result<(RequestId, request::Request), Status> {
+        let id: RequestId = one("request_id", id, purpose)?;
+        let found = self.visible(caller, id).await?;
+        self.record(caller, Reading { method, resource: id.to_string(), purpose }, now()).await?;
+        Ok((id, found))
+    }
+
+    /// A watch that is read, likewise, and the request that started it.
+    async fn one_watch(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        id: &str,
+        purpose: &str,
+    ) -> Result<(WatchId, request::Request), Status> {
+        let watch: WatchId = one("watch_id", id, purpose)?;
+        let started = self.visible_watch(caller, watch).await?;
+        self.record(caller, Reading { method, resource: watch.to_string(), purpose }, now()).await?;
+        Ok((watch, started))
+    }
+
     pub(super) async fn read_request(
         &self,
         request: Request<v1::GetRequestRequest>,
     ) -> Result<Response<v1::GetRequestResponse>, Status> {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
-        let id = one("request_id", &message.request_id, &message.purpose)?;
-        let found = self.visible(&caller, id).await?;
-        let reading = Reading { method: "GetRequest", resource: id.to_string(), purpose: &message.purpose };
-        self.record(&caller, reading, now()).await?;
+        let (_, found) = self.one_request(&caller, "GetRequest", &message.request_id, &message.purpose).await?;
         Ok(Response::new(v1::GetRequestResponse { request: Some((&found).into()) }))
     }
 
@@ -165,10 +190,7 @@ impl Api {
     ) -> Result<Response<v1::GetConfirmationResponse>, Status> {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
-        let id: RequestId = one("request_id", &message.request_id, &message.purpose)?;
-        let asked = self.visible(&caller, id).await?;
-        let reading = Reading { method: "GetConfirmation", resource: id.to_string(), purpose: &message.purpose };
-        self.record(&caller, reading, now()).await?;
+        let (id, asked) = self.one_request(&caller, "GetConfirmation", &message.request_id, &message.purpose).await?;
         let question = tracking::GetConfirmationRequest { request_id: id.to_string() };
         let confirmation = match known(self.tracking.clone().get_confirmation(question).await)? {
             Some(answer) => answer.confirmation,
@@ -183,10 +205,7 @@ impl Api {
     ) -> Result<Response<v1::GetWatchResponse>, Status> {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
-        let watch: WatchId = one("watch_id", &message.watch_id, &message.purpose)?;
-        let asked = self.visible_watch(&caller, watch).await?;
-        let reading = Reading { method: "GetWatch", resource: watch.to_string(), purpose: &message.purpose };
-        self.record(&caller, reading, now()).await?;
+        let (watch, asked) = self.one_watch(&caller, "GetWatch", &message.watch_id, &message.purpose).await?;
         let question = tracking::GetWatchRequest { watch_id: watch.to_string() };
         let watch = match known(self.tracking.clone().get_watch(question).await)? {
             Some(answer) => answer.watch,
@@ -251,10 +270,7 @@ impl Api {
     ) -> Result<Response<v1::ListTrailResponse>, Status> {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
-        let watch: WatchId = one("watch_id", &message.watch_id, &message.purpose)?;
-        self.visible_watch(&caller, watch).await?;
-        let reading = Reading { method: "ListTrail", resource: watch.to_string(), purpose: &message.purpose };
-        self.record(&caller, reading, now()).await?;
+        let (watch, _) = self.one_watch(&caller, "ListTrail", &message.watch_id, &message.purpose).await?;
         let question = tracking::ListTrailRequest {
             watch_id: watch.to_string(),
             page_size: message.page_size,
@@ -272,10 +288,7 @@ impl Api {
     ) -> Result<Response<v1::ListTrailEndsResponse>, Status> {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
-        let watch: WatchId = one("watch_id", &message.watch_id, &message.purpose)?;
-        self.visible_watch(&caller, watch).await?;
-        let reading = Reading { method: "ListTrailEnds", resource: watch.to_string(), purpose: &message.purpose };
-        self.record(&caller, reading, now()).await?;
+        let (watch, _) = self.one_watch(&caller, "ListTrailEnds", &message.watch_id, &message.purpose).await?;
         let question = tracking::ListTrailEndsRequest {
             watch_id: watch.to_string(),
             reasons: message.reasons,
@@ -363,10 +376,7 @@ impl Api {
     ) -> Result<Response<v1::ListLegsResponse>, Status> {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
-        let id: RequestId = one("request_id", &message.request_id, &message.purpose)?;
-        self.visible(&caller, id).await?;
-        let reading = Reading { method: "ListLegs", resource: id.to_string(), purpose: &message.purpose };
-        self.record(&caller, reading, now()).await?;
+        let (id, _) = self.one_request(&caller, "ListLegs", &message.request_id, &message.purpose).await?;
         let question = freeze::ListLegsRequest {
             request_id: id.to_string(),
             page_size: message.page_size,

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bitcoin::{OutPoint, TxOut};
-use haetae_core::{Amount, Asset};
+use haetae_core::{Amount, Asset, Moment, WatchId};
 
+use crate::book::Book;
 use crate::source::{Block, Transaction};
 use crate::terms::Terms;
 use crate::trail::{Place, Sighting};
+use crate::watched::Watched;
 
 /// Where it begins, and what is stolen at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,23 @@ pub(crate) fn with_transaction(terms: &Terms, block: &[Sighting], transaction: &
     }
     let pays: Vec<&Sighting> = of_it.into_iter().filter(|s| s.from == *root).collect();
     Some(Beginning { place: pays.first()?.place, stolen: moved(&pays) })
+}
+
+/// Finds again where watches begin within a block that is read for them, by the transactions that they begin with: places count
+/// what calls moved, and the node that tells now may tell of more, or of less, than the one that told then.
+pub(super) fn place_anew(book: &mut Book, block: &Block, begun_with: &BTreeMap<WatchId, String>) {
+    let here = |begins: Place| begins.block == block.at.number;
+    for (id, transaction) in begun_with {
+        let Some(terms) = book.get(*id).map(Watched::terms).filter(|terms| terms.begins.is_some_and(here)) else {
+            continue;
+        };
+        let sightings = book.sightings(block, Moment::UNIX_EPOCH);
+        if let Some(beginning) = with_transaction(terms, &sightings, transaction)
+            && let Some(watched) = book.get_mut(*id)
+        {
+            watched.begin_at(beginning.place);
+        }
+    }
 }
 
 /// The same where money is kept in outputs. `spent` is what the transaction spends, by the outputs' names. Where the root pays

@@ -44,6 +44,21 @@ fn blocks_are_taken_as_far_as_each_is_the_child_of_the_one_before() {
 }
 
 #[test]
+fn a_watch_begins_with_its_transaction_also_where_another_node_tells_of_more_before_it() {
+    let begins = Some(Place { block: 5, position: 1 });
+    let terms = Terms { begins, ..scene::terms(900) };
+    let (watch, theft) = (terms.watch, B256::with_last_byte(2).to_string());
+    let mut book = Book::new(scene::chain());
+    book.put(Watched::restore(terms, Stored::default()).unwrap());
+    // The theft is the third transfer; when it was looked for, the first was not told of.
+    let told = block(5, &[(8, 9, 1), (0, 6, 40), (0, 1, 100)]);
+    begin::place_anew(&mut book, &told, &BTreeMap::from([(watch, theft.clone())]));
+    assert_eq!(book.get(watch).unwrap().terms().begins, Some(Place { block: 5, position: 2 }));
+    begin::place_anew(&mut book, &block(6, &[(0, 6, 40), (0, 1, 1), (0, 1, 100)]), &BTreeMap::from([(watch, theft)]));
+    assert_eq!(book.get(watch).unwrap().terms().begins, Some(Place { block: 5, position: 2 }), "of that block alone");
+}
+
+#[test]
 fn a_watch_counts_from_its_place_within_a_block_on_and_knows_what_lay_at_its_root_there() {
     let begins = Some(Place { block: 1, position: 2 });
     let terms = Terms { begins, rule: TaintRule::Haircut, ..scene::terms(900) };

@@ -12,6 +12,7 @@ use crate::{
     json,
     show::{Look, NOTHING, Tone, safe, time, words},
     table::{Rows, plain},
+    trail::said,
 };
 
 const PREFIX: &str = "TRAIL_END_REASON_";
@@ -42,7 +43,7 @@ fn text(ends: &ListTrailEndsResponse, look: &Look) -> String {
     for place in places {
         let open = if place.provisional { "\nan open question lies before it" } else { "" };
         let (tone, reason) = why(place.reason, &place.exchange);
-        let said = place.label.as_ref().map(said).unwrap_or_default();
+        let said = place.label.as_ref().map(|label| format!("\n{}", said(label))).unwrap_or_default();
         rows.row([
             plain(safe(&place.account)),
             plain(look.amount(&place.asset, &place.traced_amount)),
@@ -63,11 +64,6 @@ fn why(reason: i32, exchange: &str) -> (Tone, String) {
         Ok(TrailEndReason::Unspent) => (Tone::Wait, words),
         _ => (Tone::Plain, words),
     }
-}
-
-fn said(label: &haetae_wire::tracking::v1::KnownLabel) -> String {
-    let says = label.says.clone().unwrap_or_default();
-    format!("\n“{}” ({}, {} of 100)", safe(&says.label), safe(&label.title), label.confidence)
 }
 
 fn led(place: &TrailPlace) -> String {

@@ -1,6 +1,6 @@
 use haetae_wire::{
     exchange::v1::Target,
-    tracking::v1::{FinalityChanged, Payer, WaitingPayment},
+    tracking::v1::{Attribution, FinalityChanged, Payer, WaitingPayment},
 };
 
 use super::*;
@@ -96,6 +96,20 @@ fn money_stands_below_the_hop_that_brought_it_and_ends_with_their_reasons() {
                   └─ ends at E: hop limit; 60 of eip155:1/slip44:60 traced there\n\
          \nWhat exchanges say about addresses on the way\n  C  HELD by upbit\n"
     );
+}
+
+#[test]
+fn an_end_at_a_label_says_what_the_label_says_and_from_where() {
+    let label = KnownLabel {
+        says: Some(Attribution { label: "Tornado Cash".into(), ..Attribution::default() }),
+        title: "Mixers".into(),
+        confidence: 100,
+        ..KnownLabel::default()
+    };
+    let Item::Ended(at) = ended("1", "B") else { panic!("an end") };
+    let at = TrailEnded { reason: TrailEndReason::Mixer.into(), label: Some(label), ..at };
+    let text = printed([hop("1", "A", "B", 1), Item::Ended(at)]);
+    assert!(text.contains("ends at B: mixer “Tornado Cash” (Mixers, 100 of 100); 60 of"), "{text}");
 }
 
 #[test]
