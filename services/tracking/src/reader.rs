@@ -440,10 +440,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod laws;
-#[cfg(test)]
-mod speed;
-#[cfg(test)]
-mod weeks;
-#[cfg(test)]
-pub(crate) mod world;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 use alloy_primitives::U256;
 
 use super::*;
-use crate::reader::world::database;
+use crate::reader::tests::world::database;
 use crate::scene;
 
 fn at(number: u64, branch: u8) -> BlockRef {

@@ -26,11 +26,12 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Reader, db};
 use crate::answers::Answers;
 use crate::authority::{authorisation, case, registry};
 use crate::config::{ChainConfig, LabelsConfig, QuestionsConfig};
+use crate::db;
 use crate::intake::Intake;
+use crate::reader::Reader;
 use crate::scene;
 use crate::scripted::Scripted;
 use crate::voice::{Clock, Voice};

@@ -8,7 +8,8 @@ use haetae_core::{Moment, TaintRule, TransferIndex, WatchId};
 use uuid::Uuid;
 
 use super::world::{Granted, Keys, World};
-use super::{Asked, db};
+use crate::asked::Asked;
+use crate::db;
 use crate::scene;
 use crate::scripted::Scripted;
 use crate::source::{Block, BlockRef, Body, Transfer};
