@@ -5,6 +5,10 @@ use std::{path::Path, process::Command, time::Instant};
 use anyhow::{Context, Result, bail};
 use haetae_testkit::parts::{Install, Part, ensure, python_with};
 
+/// Tests that measure: hundreds of thousands of labels, hours of a chain's past, a million watches.
+const MEASURES: [&str; 3] =
+    ["labels::two_hundred_thousand", "six_hours_back_is_at_the_head_within_a_minute", "reader::tests::speed"];
+
 /// Everything that a cold machine needs, then everything that is tested.
 pub(crate) fn run(all: bool, install: Install) -> Result<()> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
@@ -35,6 +39,11 @@ pub(crate) fn run(all: bool, install: Install) -> Result<()> {
         let long =
             ["test", "--workspace", "--no-fail-fast", "--test", "mesh", "--", "--ignored", "--skip", "two_hundred"];
         step("long suites", &mut running(&long, root, &programs))?;
+        // Alone, one after the other, and what they print is shown: each says how long it took and fails where that is too long.
+        for measure in MEASURES {
+            let alone = ["test", "--workspace", "--", "--ignored", "--nocapture", measure];
+            step(&format!("measure {measure}"), &mut running(&alone, root, &programs))?;
+        }
     }
     Ok(())
 }

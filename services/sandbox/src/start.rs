@@ -195,10 +195,10 @@ async fn ends_all(
 fn network(config: &Chain) -> anyhow::Result<Arc<dyn Network>> {
     let kind = config.chain_id().and_then(|chain| chain.kind());
     let assets = config.parsed_assets().context("service.chains: assets")?;
-    Ok(match kind.context("service.chain.id")? {
+    Ok(match kind.context("service.chains: id")? {
         ChainKind::Evm(number) => Arc::new(Evm::new(number, config.http.expose(), vault(config)?, &assets)?),
         ChainKind::Bitcoin(network) => Arc::new(Bitcoin::new(network, config.http.expose(), vault(config)?)?),
-        ChainKind::Tron => bail!("service.chain.id: no deposits are taken on Tron here"),
+        ChainKind::Tron => bail!("service.chains: id: no deposits are taken on Tron here"),
     })
 }
 

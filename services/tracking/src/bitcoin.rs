@@ -35,6 +35,8 @@ const SIDE_BY_SIDE: usize = 8;
 const WAITING_AT_ONCE: usize = 2_000;
 /// `getblock`: every input with the output that it spends.
 const WITH_PREVIOUS: u8 = 3;
+const NEEDS_AN_INDEX_OF_TRANSACTIONS: &str = "no node can say where a transaction is: one of them needs an index of transactions \
+     (Bitcoin Core: txindex=1; bcoin: index-tx)";
 /// How often all nodes are asked where their chains end.
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 const NEEDS_AN_INDEX: &str = "no node can say what is spent: one of them needs an index of transactions (Bitcoin Core: txindex=1; \
@@ -141,8 +143,9 @@ impl ChainSource for Bitcoin {
         Ok(None)
     }
 
+    /// Of the node that is followed and no other: another may be on another branch.
     async fn at(&self, number: u64) -> anyhow::Result<Option<BlockRef>> {
-        match self.nodes.ask::<BlockHash>("getblockhash", json!([number])).await {
+        match self.nodes.ask_followed::<BlockHash>("getblockhash", json!([number])).await {
             Ok(hash) => Ok(Some(BlockRef { number, hash: blocks::shown_hash(hash) })),
             Err(error) if nodes::is_refusal(&error) => Ok(None),
             Err(error) => Err(error),
@@ -167,7 +170,11 @@ impl ChainSource for Bitcoin {
             Ok(Some(BlockRef { number: header.height, hash: blocks::shown_hash(hash) }))
         };
         match placed.await {
-            Err(error) if nodes::is_refusal(&error) => Ok(None),
+            Err(error) if nodes::is_refusal(&error) => {
+                // A node without an index knows of none that is in a block, and that is not what was asked.
+                ensure!(self.nodes.any_index().await, NEEDS_AN_INDEX_OF_TRANSACTIONS);
+                Ok(None)
+            }
             placed => placed,
         }
     }
@@ -178,7 +185,11 @@ impl ChainSource for Bitcoin {
         let raw = self.nodes.ask_any::<String>("getblock", json!([name, false]));
         let header = self.nodes.ask_any::<Header>("getblockheader", json!([name, true]));
         match tokio::try_join!(raw, header) {
-            Ok((raw, header)) => blocks::decode(&raw, hash, header.height).map(Some),
+            Ok((raw, header)) => {
+                let block = blocks::decode(&raw, hash, header.height)?;
+                self.nodes.note_read(block.at);
+                Ok(Some(block))
+            }
             Err(error) if nodes::is_refusal(&error) => Ok(None),
             Err(error) => Err(error),
         }

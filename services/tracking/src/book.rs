@@ -179,14 +179,24 @@ impl Book {
     ///
     /// # Errors
     /// When the chain has to be asked something. The book is then to be thrown away.
-    pub(crate) fn take_in(&mut self, block: &Block, now: Moment, asked: &Asked) -> Result<BTreeSet<WatchId>, Needed> {
+    pub(crate) fn take_in(
+        &mut self,
+        block: &Block,
+        seen_at: Moment,
+        asked: &Asked,
+    ) -> Result<BTreeSet<WatchId>, Needed> {
         match &block.body {
-            Body::Transfers(_) => self.take_in_transfers(block, now, asked),
-            Body::Transactions(_) => self.take_in_transactions(block, now, asked),
+            Body::Transfers(_) => self.take_in_transfers(block, seen_at, asked),
+            Body::Transactions(_) => self.take_in_transactions(block, seen_at, asked),
         }
     }
 
-    fn take_in_transfers(&mut self, block: &Block, now: Moment, asked: &Asked) -> Result<BTreeSet<WatchId>, Needed> {
+    fn take_in_transfers(
+        &mut self,
+        block: &Block,
+        seen_at: Moment,
+        asked: &Asked,
+    ) -> Result<BTreeSet<WatchId>, Needed> {
         let mut touched = self.open_roots(block, asked)?;
         for (transfer, position) in block.transfers().iter().zip(0u32..) {
             let payers = self.payers.watches(&transfer.from);
@@ -194,7 +204,7 @@ impl Book {
             if ids.is_empty() {
                 continue;
             }
-            let Some(sighting) = self.sighting(block, transfer, position, now) else { continue };
+            let Some(sighting) = self.sighting(block, transfer, position, seen_at) else { continue };
             for id in ids {
                 let Some(watched) = self.watches.get_mut(&id) else { continue };
                 let look = Before { block, position, asked };
@@ -275,12 +285,12 @@ impl Book {
     }
 
     /// The transfers of a block between accounts, in its order.
-    pub(crate) fn sightings(&self, block: &Block, now: Moment) -> Vec<Sighting> {
+    pub(crate) fn sightings(&self, block: &Block, seen_at: Moment) -> Vec<Sighting> {
         let transfers = block.transfers().iter().zip(0u32..);
-        transfers.filter_map(|(transfer, position)| self.sighting(block, transfer, position, now)).collect()
+        transfers.filter_map(|(transfer, position)| self.sighting(block, transfer, position, seen_at)).collect()
     }
 
-    fn sighting(&self, block: &Block, transfer: &Transfer, position: u32, now: Moment) -> Option<Sighting> {
+    fn sighting(&self, block: &Block, transfer: &Transfer, position: u32, seen_at: Moment) -> Option<Sighting> {
         let (from, to, asset) = self.named(transfer)?;
         Some(Sighting {
             transfer: TransferId {
@@ -294,7 +304,7 @@ impl Book {
             amount: Amount::from_u256(transfer.amount),
             place: Place { block: block.at.number, position },
             block_hash: self.chain.hash(block.at.hash),
-            seen_at: now,
+            seen_at,
         })
     }
 }

@@ -11,7 +11,7 @@ mod scripted;
 mod traces;
 mod tron;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U64, U256, address, hex};
@@ -32,7 +32,8 @@ pub(crate) use self::tron::Tron;
 use crate::knowledge::AccountFacts;
 use crate::metrics::METRICS;
 use crate::source::{
-    BLOCKS_SIDE_BY_SIDE, BalanceAt, Block, BlockRef, ChainSource, Condition, Dated, Payments, Waiting,
+    BLOCKS_SIDE_BY_SIDE, BalanceAt, Block, BlockRef, ChainSource, Condition, Dated, Paying, Payments, Waiting,
+    Whereabouts,
 };
 
 /// `balanceOf(address)` (ERC-20).
@@ -239,8 +240,8 @@ impl ChainSource for Evm {
         Ok(self.short(first, last).await?.iter().map(ShortBlock::outline).collect())
     }
 
-    async fn paying(&self, payments: &Payments, first: u64, last: u64) -> anyhow::Result<Option<BTreeSet<u64>>> {
-        Ok(self.logs.paying(&self.nodes, payments, first, last).await?)
+    async fn paying(&self, payments: &Payments, first: u64, last: u64) -> anyhow::Result<Option<Paying>> {
+        Ok(self.logs.paying(self.nodes.followed(), payments, first, last).await?)
     }
 
     async fn facts(&self, accounts: &[Address], at: u64) -> anyhow::Result<Vec<AccountFacts>> {
@@ -270,8 +271,8 @@ impl ChainSource for Evm {
         pending::waiting(self.nodes.followed(), known).await
     }
 
-    async fn still_there(&self, of: &[B256]) -> anyhow::Result<HashSet<B256>> {
-        pending::still_there(self.nodes.followed(), of).await
+    async fn whereabouts(&self, of: &[B256]) -> anyhow::Result<HashMap<B256, Whereabouts>> {
+        Ok(pending::whereabouts(self.nodes.followed(), of).await?)
     }
 
     async fn tell_newest(&self, newest: watch::Sender<Option<BlockRef>>, poll: Duration, cancel: CancellationToken) {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use haetae_core::{ChainId, Moment, WatchId, WatchStart};
+use haetae_core::{ChainId, ChainKind, Moment, WatchId, WatchStart};
 use sqlx::PgConnection;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,8 @@ use crate::voice::{Found, Voice};
 const TICK: Duration = Duration::from_millis(250);
 /// Blocks that are read and written at once: the most, and the least where a node does not keep up.
 const AT_ONCE: (u64, u64) = (256, 4);
+/// The same where a block is some megabytes of transactions, all of which are kept until it is read.
+const LARGE_AT_ONCE: (u64, u64) = (8, 1);
 
 pub(crate) struct History {
     chain: ChainId,
@@ -54,8 +56,8 @@ pub(crate) struct History {
     group: Option<Group>,
     /// What the chain has said about blocks that are not written yet.
     asked: Asked,
-    /// How often transactions were looked for in vain, and when that was last counted: once a tick at most.
-    looks: HashMap<WatchId, (u32, Instant)>,
+    /// Since when the transactions are looked for in vain that watches begin with.
+    looked_since: HashMap<WatchId, Instant>,
 }
 
 /// The watches of a pass in memory, as they are stored.
@@ -84,16 +86,16 @@ impl History {
     ) -> Self {
         Self {
             lease: Lease::of_history(&chain),
+            at_once: at_once(&chain).0,
             chain,
             config,
             labels,
             source,
             voice,
             renewed: None,
-            at_once: AT_ONCE.0,
             group: None,
             asked: Asked::default(),
-            looks: HashMap::new(),
+            looked_since: HashMap::new(),
         }
     }
 
@@ -112,11 +114,11 @@ impl History {
                     break;
                 }
                 match self.turn().await {
-                    Ok(Then::GoOn) => self.at_once = (self.at_once * 2).min(AT_ONCE.0),
+                    Ok(Then::GoOn) => self.at_once = (self.at_once * 2).min(at_once(&self.chain).0),
                     Ok(Then::Wait) => break,
                     Err(error) => {
                         tracing::warn!(chain = %self.chain, error = format!("{error:#}"), "catching up waits");
-                        self.at_once = (self.at_once / 2).max(AT_ONCE.1);
+                        self.at_once = (self.at_once / 2).max(at_once(&self.chain).1);
                         self.group = None;
                         break;
                     }
@@ -142,7 +144,7 @@ impl History {
         self.measure(&on_the_way, head);
         if on_the_way.is_empty() {
             (self.group, self.asked) = (None, Asked::default());
-            self.looks.clear();
+            self.looked_since.clear();
             return Ok(Then::Wait);
         }
         let mut then = Then::Wait;
@@ -183,45 +185,74 @@ impl History {
         head: Head,
     ) -> anyhow::Result<Then> {
         let pool = self.voice.log.pool().clone();
-        let (from, to) = if db::chain::gone(&pool, &self.chain, &[pass.from]).await?.is_empty() {
-            (pass.from, pass.to)
-        } else {
+        let ids: Vec<WatchId> = versions.keys().copied().collect();
+        let begun = db::history::begun_in(&mut *pool.acquire().await?, &ids).await?;
+        let stand_on: Vec<BlockRef> = std::iter::once(pass.from).chain(begun.into_values()).collect();
+        let gone = db::chain::gone(&pool, &self.chain, &stand_on).await?;
+        if !gone.is_empty() && self.send_back(&versions, pass.from).await? {
+            return Ok(Then::GoOn);
+        }
+        let anew = gone.contains(&pass.from);
+        let (from, to) = if anew {
             // Its branch is gone. From before where it can have left, all is read anew, and only what is different then is
             // said.
-            if self.send_back(&versions, pass.from).await? {
-                return Ok(Then::GoOn);
-            }
             let before = db::chain::before(&pool, &self.chain, self.config.max_reorg_depth, pass.from.number).await?;
             self.group = None;
             (before.context("the last blocks are not there")?, head.at.number)
+        } else {
+            (pass.from, pass.to)
         };
         let mut group = self.group(versions, pass.from).await?;
+        let mut touched = if anew { group.book.rewind(from.number) } else { BTreeSet::new() };
         let source = Arc::clone(&self.source);
-        let (mut ahead, leads) = Ahead::of(&*source, group.book.payments(), from, to).await?;
-        let enough = if from == pass.from { u64::from(to > from.number) } else { to - from.number };
-        if (leads.len() as u64) < enough {
-            return Ok(Then::Wait);
+        let mut last = from;
+        while last.number < to {
+            let until = to.min(last.number + self.at_once);
+            // What is read anew is not said before all of it is read: it would be taken back in between.
+            let payments = group.book.payments().filter(|_| !anew);
+            let blocks = Ahead::of(&*source, payments, last, until).await?;
+            let Some(read) = self.take_in(&mut group.book, blocks, last, begun_with, head, &mut touched).await? else {
+                return Ok(Then::GoOn);
+            };
+            if anew && read.number < until || read == last {
+                return Ok(Then::Wait);
+            }
+            last = read;
+            if !anew {
+                break;
+            }
         }
-        let mut touched = BTreeSet::new();
-        if from != pass.from {
-            touched.extend(group.book.rewind(from.number));
-        }
+        self.write(pass.from, last, group, touched, self.now()).await
+    }
+
+    /// Takes blocks into a book, as far as they are there: gives the last of them. None where something had to be asked first; the
+    /// book is of no use then.
+    async fn take_in(
+        &mut self,
+        book: &mut Book,
+        (mut ahead, blocks): (Ahead<'_>, Vec<Block>),
+        from: BlockRef,
+        begun_with: &BTreeMap<WatchId, String>,
+        head: Head,
+        touched: &mut BTreeSet<WatchId>,
+    ) -> anyhow::Result<Option<BlockRef>> {
         let now = self.now();
         let (chain, source, pool) = (&self.chain, &*self.source, self.voice.log.pool());
         let witnesses = Witnesses { chain, source, labels: self.labels, pool };
         let mut last = from;
-        for block in leads {
-            let Some(block) = ahead.whole(block).await? else { return Ok(Then::Wait) };
-            begin::place_anew(&mut group.book, &block, begun_with);
-            let needs = group.book.needs(std::slice::from_ref(&block));
+        for block in blocks {
+            let Some(block) = ahead.whole(block).await? else { break };
+            begin::place_anew(book, &block, begun_with);
+            let needs = book.needs(std::slice::from_ref(&block));
             self.asked.complete(needs, std::slice::from_ref(&block), &witnesses, head.at.number).await?;
-            match group.book.take_in(&block, now, &self.asked) {
+            // What is read from the past was not seen now: it happened when its block says.
+            match book.take_in(&block, block.time.min(now), &self.asked) {
                 Ok(more) => {
                     last = block.at;
                     let found = !more.is_empty();
                     touched.extend(more);
                     // What follows is read in the next pass where it is not known which blocks matter from here on.
-                    if found && !ahead.look_on(group.book.payments(), last.number).await? {
+                    if found && !ahead.look_on(book.payments(), last.number).await? {
                         break;
                     }
                 }
@@ -229,11 +260,11 @@ impl History {
                     self.asked
                         .complete(needed.into(), std::slice::from_ref(&block), &witnesses, head.at.number)
                         .await?;
-                    return Ok(Then::GoOn);
+                    return Ok(None);
                 }
             }
         }
-        self.write(pass.from, last, group, touched, now).await
+        Ok(Some(last))
     }
 
     /// The watches of a pass, from memory where they are there as they are stored.
@@ -338,6 +369,10 @@ impl History {
     fn now(&self) -> Moment {
         self.voice.now()
     }
+}
+
+fn at_once(chain: &ChainId) -> (u64, u64) {
+    if matches!(chain.kind(), Some(ChainKind::Bitcoin(_))) { LARGE_AT_ONCE } else { AT_ONCE }
 }
 
 /// The blocks that lead on from a block, each from the one before.

@@ -219,6 +219,11 @@ impl Reader {
                 return Ok(false);
             }
             Err(NoWay::Node(error)) => return Err(error),
+            // The node has not come as far yet as was read, and is on the same chain.
+            Err(NoWay::TooDeep(_)) if db::chain::is_kept(&pool, &self.chain, newest).await? => {
+                self.lead_back(head).await?;
+                return Ok(false);
+            }
             Err(error @ NoWay::TooDeep(_)) => {
                 // Which chain is the true one is not guessed.
                 if db::chain::halt(&pool, &self.chain, head.at, newest, self.voice.now()).await? {

@@ -1,6 +1,6 @@
 //! A chain that is written beforehand, every branch of it, and a node that shows the branch it is told to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::knowledge::AccountFacts;
 use crate::scene;
-use crate::source::{BalanceAt, Block, BlockRef, Body, ChainSource, Dated, Payments, Transfer};
+use crate::source::{BalanceAt, Block, BlockRef, Body, ChainSource, Dated, Paying, Payments, Transfer};
 
 /// Who pays whom how much, by numbers of [`scene::account`].
 pub(crate) type Move = (u8, u8, u64);
@@ -208,15 +208,17 @@ impl ChainSource for Scripted {
         Ok(branch.map(|of| block(of.at, of.parent, Vec::new())).collect())
     }
 
-    async fn paying(&self, payments: &Payments, first: u64, last: u64) -> anyhow::Result<Option<BTreeSet<u64>>> {
+    async fn paying(&self, payments: &Payments, first: u64, last: u64) -> anyhow::Result<Option<Paying>> {
         let tree = self.tree();
         tree.answers()?;
         let paid = |transfer: &Transfer| {
             payments.by.contains(&transfer.from) && transfer.token.is_some_and(|token| payments.of.contains(&token))
         };
         let branch = tree.branch(tree.shown.hash).into_iter().filter(|block| (first..=last).contains(&block.at.number));
-        let paying = branch.filter(|block| block.transfers().iter().any(paid));
-        Ok(Some(paying.map(|block| block.at.number).collect()))
+        let branch: Vec<Block> = branch.collect();
+        let Some(last) = branch.last().map(|block| block.at) else { return Ok(None) };
+        let paying = branch.iter().filter(|block| block.transfers().iter().any(paid));
+        Ok(Some(Paying { blocks: paying.map(|block| block.at.number).collect(), last }))
     }
 
     async fn facts(&self, accounts: &[Address], _: u64) -> anyhow::Result<Vec<AccountFacts>> {

@@ -1,6 +1,6 @@
 //! What a chain is to this service: blocks of transfers, in their order.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +153,14 @@ pub(crate) struct Payments {
     pub(crate) of: BTreeSet<Address>,
 }
 
+/// In which blocks such payments may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Paying {
+    pub(crate) blocks: BTreeSet<u64>,
+    /// The last block that was looked at, as the node has it that said so: of another branch it knows nothing.
+    pub(crate) last: BlockRef,
+}
+
 /// How a chain's nodes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Condition {
@@ -183,6 +191,14 @@ pub(crate) struct Waiting {
     pub(crate) all: HashSet<B256>,
     /// The newest block, before and after that was asked: none of these is in it or before it, and what is gone may be.
     pub(crate) newest: BlockRef,
+}
+
+/// Where a transaction is that a node has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    Waits,
+    /// In the block of this number.
+    InBlock(u64),
 }
 
 /// Nodes that are asked about a chain. What they say is checked as far as it can be: blocks are asked for by hash, and
@@ -224,8 +240,8 @@ pub(crate) trait ChainSource: Send + Sync {
         self.blocks(first, last).await
     }
 
-    /// The numbers of those blocks in the node's chain in which there may be such payments; none where nodes cannot say.
-    async fn paying(&self, _payments: &Payments, _first: u64, _last: u64) -> anyhow::Result<Option<BTreeSet<u64>>> {
+    /// In which of these blocks there may be such payments; none where nodes cannot say.
+    async fn paying(&self, _payments: &Payments, _first: u64, _last: u64) -> anyhow::Result<Option<Paying>> {
         Ok(None)
     }
 
@@ -252,10 +268,10 @@ pub(crate) trait ChainSource: Send + Sync {
         Ok(None)
     }
 
-    /// Those of these transactions that are not gone, though they are not shown among those that wait: where all is shown,
-    /// none.
-    async fn still_there(&self, _of: &[B256]) -> anyhow::Result<HashSet<B256>> {
-        Ok(HashSet::new())
+    /// Where transactions are that are not shown among those that wait; none of those that are gone. Where all that wait are
+    /// shown, all others are.
+    async fn whereabouts(&self, _of: &[B256]) -> anyhow::Result<HashMap<B256, Whereabouts>> {
+        Ok(HashMap::new())
     }
 
     /// Tells of new blocks as soon as they are known, until cancelled: by subscription, and by asking every `poll`

@@ -3,13 +3,15 @@
 //!
 //! Two transactions exclude each other where they claim the same thing: an output to spend, or a turn of their sender's.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
 use alloy_primitives::{Address, B256};
 use bitcoin::OutPoint;
 use haetae_core::{Account, Amount, Asset, WatchId};
+
+use crate::source::Whereabouts;
 
 /// What only one transaction can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,10 +68,21 @@ pub(crate) fn included(waiting: &[Waits], block: u64, holds: impl Fn(&Waits) -> 
     waiting.iter().filter_map(|waits| Some((waits, fate(waits)?))).collect()
 }
 
-/// What becomes of those that waited where these are all that do, and every block up to now was read.
-pub(crate) fn left<'a>(waiting: &'a [Waits], all: &HashSet<B256>) -> Vec<(&'a Waits, Fate)> {
-    let gone = |waits: &&Waits| !all.contains(&waits.transaction);
-    waiting.iter().filter(gone).map(|waits| (waits, Fate::Dropped)).collect()
+/// What becomes of those that waited where these are all that are shown, and every block up to `head` was read. Of the others
+/// is known where they are; those of which it is not are gone.
+pub(crate) fn left<'a>(
+    waiting: &'a [Waits],
+    shown: &HashSet<B256>,
+    others: &HashMap<B256, Whereabouts>,
+    head: u64,
+) -> Vec<(&'a Waits, Fate)> {
+    let fate = |waits: &Waits| match others.get(&waits.transaction) {
+        _ if shown.contains(&waits.transaction) => None,
+        Some(Whereabouts::InBlock(block)) if *block <= head => Some(Fate::Included { block: *block }),
+        Some(Whereabouts::Waits | Whereabouts::InBlock(_)) => None,
+        None => Some(Fate::Dropped),
+    };
+    waiting.iter().filter_map(|waits| Some((waits, fate(waits)?))).collect()
 }
 
 impl fmt::Display for Claim {
@@ -153,7 +166,14 @@ mod tests {
 
     #[test]
     fn what_waits_no_more_and_is_in_no_block_was_dropped() {
-        assert_eq!(short(left(&waiting(), &HashSet::from([name(1), name(5)]))), [(name(2), Fate::Dropped)]);
+        let left = |shown: &[u8], others: &[(u8, Whereabouts)]| {
+            let others = others.iter().map(|(n, at)| (name(*n), *at)).collect();
+            short(left(&waiting(), &shown.iter().copied().map(name).collect(), &others, 8))
+        };
+        assert_eq!(left(&[1, 5], &[]), [(name(2), Fate::Dropped)]);
+        assert_eq!(left(&[1], &[(2, Whereabouts::Waits)]), [], "there was no room in the next block");
+        assert_eq!(left(&[1], &[(2, Whereabouts::InBlock(9))]), [], "that block is still to be read");
+        assert_eq!(left(&[1], &[(2, Whereabouts::InBlock(8))]), [(name(2), Fate::Included { block: 8 })]);
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Nodes of one chain. One of them is followed, the others answer for it when it cannot, and one takes its place when it falls
-//! silent or behind. None is believed before it has shown the first block of the chain.
+//! silent or stays behind. What takes its place does not lead backwards: on another branch it counts when its chain is longer
+//! than what was read, or when it has stayed there for long. None is believed before it has shown the first block of the chain.
 //!
 //! Bitcoin Core, and others that speak as it does, answer errors with a status of HTTP that says little, so that only the
 //! body counts.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,9 +17,9 @@ use bitcoin::BlockHash;
 use futures::future::join_all;
 use reqwest::{Client, Url};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::blocks::shown_hash;
 use crate::config::NodeConfig;
@@ -28,8 +31,11 @@ const ANSWER: Duration = Duration::from_secs(15);
 const CONNECTING: Duration = Duration::from_secs(3);
 /// How long it may take to say where its chain ends. A node that takes longer is of no use.
 const TIP: Duration = Duration::from_secs(3);
-/// Blocks by which the node that is followed may be behind another.
-const LAG: u64 = 2;
+/// How long the node that is followed may be behind another.
+const BEHIND: Duration = Duration::from_secs(30);
+/// How long a node that has taken another's place has to be on a branch that is not longer than what was read, until that
+/// counts: three usual times between blocks.
+const LASTS: Duration = Duration::from_mins(30);
 
 #[derive(Debug)]
 pub(crate) struct Nodes {
@@ -39,6 +45,18 @@ pub(crate) struct Nodes {
     nodes: Vec<Node>,
     /// Which is followed.
     following: AtomicUsize,
+    past: Mutex<Past>,
+}
+
+/// What has been so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// The last block that was read.
+    read: Option<BlockRef>,
+    /// Since when the node that is followed has been behind another.
+    behind_since: Option<Instant>,
+    /// Since when it has been in another's place without having been ahead of what was read.
+    in_place_since: Option<Instant>,
 }
 
 struct Node {
@@ -73,6 +91,11 @@ struct Refused {
     code: i64,
 }
 
+/// A node did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the node did not answer")]
+struct Silent;
+
 #[derive(Deserialize)]
 struct Reply<T> {
     result: Option<T>,
@@ -103,7 +126,7 @@ impl Nodes {
         let nodes = nodes.iter().map(Node::read).collect::<anyhow::Result<Vec<_>>>()?;
         anyhow::ensure!(!nodes.is_empty(), "a chain needs a node");
         let client = Client::builder().timeout(ANSWER).connect_timeout(CONNECTING).no_proxy().build()?;
-        Ok(Self { client, genesis, nodes, following: AtomicUsize::new(0) })
+        Ok(Self { client, genesis, nodes, following: AtomicUsize::new(0), past: Mutex::default() })
     }
 
     /// One call.
@@ -116,22 +139,86 @@ impl Nodes {
         self.first(method, &params, Refusal::OthersMayKnow).await
     }
 
+    /// One call to the node that is followed and no other: another may be on another branch.
+    pub(super) async fn ask_followed<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> anyhow::Result<T> {
+        let place = self.following.load(Ordering::Relaxed);
+        self.meet(place).await?;
+        let answer = self.call::<T>(&self.nodes[place], method, &params).await;
+        let answer = answer.map_err(|_| anyhow::anyhow!("{method}: node {place} did not answer"))?;
+        answer.map_err(|code| Refused { what: method, code }.into())
+    }
+
     /// The end of the chain: of the node that is followed, or of the one that is from now on.
     pub(super) async fn newest(&self) -> anyhow::Result<BlockRef> {
         let followed = self.following.load(Ordering::Relaxed);
-        if self.look(followed).await.is_err() {
+        let silent = self.look(followed).await.is_err();
+        if silent {
             self.look_around().await;
         }
         let known: Vec<Known> = self.nodes.iter().map(Node::known).collect();
-        let now = choose(&known, followed);
+        let best = best(&known, followed);
+        let now = if silent || self.is_behind_for_long(best != followed) { best } else { followed };
         if now != followed {
             tracing::warn!(from = followed, to = now, "another node is followed");
             self.following.store(now, Ordering::Relaxed);
+            let mut past = self.past();
+            (past.behind_since, past.in_place_since) = (None, Some(Instant::now()));
         }
-        known
-            .get(now)
-            .and_then(|known| known.tip.filter(|_| known.answers))
-            .context("no node answers that is of the chain")
+        let tip = known.get(now).and_then(|known| known.tip.filter(|_| known.answers));
+        let tip = tip.context("no node answers that is of the chain")?;
+        anyhow::ensure!(self.counts(tip), "node {now} is on another branch and not ahead of what was read");
+        Ok(tip)
+    }
+
+    /// Whether any node keeps an index of all transactions, as far as that is known: who does not know the question is not
+    /// Bitcoin Core, and is taken at its word about transactions.
+    pub(super) async fn any_index(&self) -> bool {
+        for (place, node) in self.nodes.iter().enumerate() {
+            if self.meet(place).await.is_err() {
+                continue;
+            }
+            match self.call::<HashMap<String, IgnoredAny>>(node, "getindexinfo", &json!([])).await {
+                Ok(Ok(indexes)) if !indexes.contains_key("txindex") => {}
+                Ok(Ok(_) | Err(_)) => return true,
+                Err(_) => {}
+            }
+        }
+        false
+    }
+
+    /// Remembers a block that was read.
+    pub(super) fn note_read(&self, at: BlockRef) {
+        let read = &mut self.past().read;
+        if read.is_none_or(|read| read.number <= at.number) {
+            *read = Some(at);
+        }
+    }
+
+    /// Notes whether the node that is followed is behind another, and says whether it has been for long.
+    fn is_behind_for_long(&self, behind: bool) -> bool {
+        let mut past = self.past();
+        past.behind_since = if behind { past.behind_since.or_else(|| Some(Instant::now())) } else { None };
+        past.behind_since.is_some_and(|since| since.elapsed() >= BEHIND)
+    }
+
+    /// Whether the chain ends at this block of the node that is followed.
+    fn counts(&self, tip: BlockRef) -> bool {
+        let mut past = self.past();
+        let Some(since) = past.in_place_since else { return true };
+        let ahead = past.read.is_none_or(|read| tip.number > read.number || tip == read);
+        if ahead || since.elapsed() >= LASTS {
+            past.in_place_since = None;
+            return true;
+        }
+        false
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks all of them where their chains end.
@@ -213,9 +300,10 @@ impl Nodes {
                     }
                     refused = Some(error);
                 }
-                // The address may hold a password: it is not for logs.
-                Err(_) => {
-                    node.learn(|known| known.answers = false);
+                Err(error) => {
+                    if error.is::<Silent>() {
+                        node.learn(|known| known.answers = false);
+                    }
                     failed = Some(place);
                 }
             }
@@ -239,7 +327,9 @@ impl Nodes {
         if let Some((user, password)) = &node.credentials {
             request = request.basic_auth(user, Some(password));
         }
-        let bytes = request.send().await?.bytes().await?;
+        let answer = async { request.send().await?.bytes().await };
+        // The address may hold a password: what went wrong is not for logs.
+        let bytes = answer.await.map_err(|_| Silent)?;
         let reply: Reply<T> = serde_json::from_slice(&bytes)?;
         match reply {
             Reply { error: Some(fault), .. } => Ok(Err(fault.code)),
@@ -269,13 +359,11 @@ impl Node {
     }
 }
 
-/// Which node to follow: one that answers and is not far behind; between equals the one that is followed already, then the
-/// first.
-fn choose(nodes: &[Known], following: usize) -> usize {
-    let tip = |known: &Known| known.tip.filter(|_| known.answers).map(|tip| tip.number);
-    let Some(highest) = nodes.iter().filter_map(tip).max() else { return following };
-    let level = |place: &usize| nodes.get(*place).and_then(tip).is_some_and(|number| number + LAG >= highest);
-    (0..nodes.len()).filter(level).min_by_key(|place| (*place != following, *place)).unwrap_or(following)
+/// The node whose chain is the longest of those that answer; between equals the one that is followed already, then the first.
+fn best(nodes: &[Known], following: usize) -> usize {
+    let tip = |place: usize| nodes.get(place).and_then(|known| known.tip.filter(|_| known.answers));
+    let height = |place: &usize| (tip(*place).map(|tip| tip.number), *place == following, Reverse(*place));
+    (0..nodes.len()).filter(|place| tip(*place).is_some()).max_by_key(height).unwrap_or(following)
 }
 
 /// A node answered, with an error.

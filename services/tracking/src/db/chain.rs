@@ -202,6 +202,16 @@ pub(crate) async fn gone(
     Ok(blocks.iter().filter(other).copied().collect())
 }
 
+/// Whether a block is one of those that are kept of the chain as it was read.
+pub(crate) async fn is_kept(db: impl PgExecutor<'_>, chain: &ChainId, block: BlockRef) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from block where chain = $1 and number = $2 and hash = $3)")
+        .bind(chain.as_str())
+        .bind(signed(block.number))
+        .bind(block.hash.as_slice())
+        .fetch_one(db)
+        .await
+}
+
 /// A block before which no branch of a block of this number can have left the chain: the one that is `depth` below the head,
 /// or where the block itself lies below that, the oldest that is kept.
 pub(crate) async fn before(

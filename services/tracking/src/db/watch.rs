@@ -333,3 +333,6 @@ impl Row {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,10 +10,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::answers::TRANSFER;
-use super::node::NoAnswer;
-use super::nodes::Nodes;
-use crate::source::Payments;
+use super::answers::{Header, TRANSFER};
+use super::node::{NoAnswer, Node};
+use crate::source::{Paying, Payments};
 
 /// Blocks in one question at most.
 const MOST: u64 = 1_024;
@@ -65,18 +64,18 @@ struct Logged {
 }
 
 impl Logs {
-    /// Numbers of blocks in which there are such payments; none where nodes have no such index, or refuse to look for so many
-    /// accounts.
+    /// In which blocks there are such payments, all of it by one node; none where it has no such index, refuses to look for so
+    /// many accounts, or does not have the last block.
     ///
     /// # Errors
-    /// When no node answers.
+    /// When it does not answer at all.
     pub(super) async fn paying(
         &self,
-        nodes: &Nodes,
+        node: &Node,
         payments: &Payments,
         first: u64,
         last: u64,
-    ) -> Result<Option<BTreeSet<u64>>, NoAnswer> {
+    ) -> Result<Option<Paying>, NoAnswer> {
         if payments.by.len() > ACCOUNTS {
             return Ok(None);
         }
@@ -89,7 +88,7 @@ impl Logs {
             let filter = json!({
                 "fromBlock": U64::from(next), "toBlock": U64::from(until), "address": payments.of, "topics": [TRANSFER, by]
             });
-            match nodes.ask::<Vec<Logged>>("eth_getLogs", json!([filter])).await {
+            match node.ask_aside::<Vec<Logged>>("eth_getLogs", json!([filter])).await {
                 Ok(logs) => {
                     found.extend(logs.iter().map(|log| log.block_number.to::<u64>()));
                     // What is left at the end says nothing of what it answers for.
@@ -98,15 +97,17 @@ impl Logs {
                     }
                     next = until + 1;
                 }
-                Err(error) if error.unknown_method() || error.is_refusal() && until == next => return Ok(None),
-                Err(error) if error.is_refusal() => {
+                Err(error) if error.unknown_method() || error.is_too_much() && until == next => return Ok(None),
+                Err(error) if error.is_too_much() => {
                     let refused_at = Some(Instant::now());
                     *self.learnt() = Learnt { span: span.refused(until - next + 1), refused_at };
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(Some(found))
+        // One that has not come as far knows of no payments there, and says so as if there were none.
+        let last: Option<Header> = node.ask("eth_getBlockByNumber", json!([U64::from(last), false])).await?;
+        Ok(last.map(|last| Paying { blocks: found, last: last.at() }))
     }
 
     fn span(&self) -> Span {

@@ -24,6 +24,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const TIP: Duration = Duration::from_secs(3);
 /// How long it may take to execute a whole block again.
 const TRACE: Duration = Duration::from_secs(10);
+/// How long a call may take that others can do without.
+const ASIDE: Duration = Duration::from_secs(3);
 /// Calls in one request at most.
 const BATCH: usize = 100;
 /// JSON-RPC 2.0: the method does not exist.
@@ -77,6 +79,11 @@ impl NoAnswer {
         matches!(self, Self::Refused { .. })
     }
 
+    /// More was asked than it could say at once; or it was busy.
+    pub(super) fn is_too_much(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Silent { .. })
+    }
+
     /// The node does not know the method.
     pub(super) fn unknown_method(&self) -> bool {
         matches!(self, Self::Refused { code: METHOD_NOT_FOUND, .. })
@@ -115,6 +122,20 @@ impl Node {
         let silent = NoAnswer::Silent { what: method, place: self.place };
         let asking = self.client.request(method, params);
         timeout(TRACE, asking).await.map_or(Err(silent), |answer| self.heard(method, answer))
+    }
+
+    /// One call that others can do without: whatever becomes of it, the node still answers others.
+    pub(super) async fn ask_aside<T: Answer>(&self, method: &'static str, params: Value) -> Result<T, NoAnswer> {
+        self.meet().await?;
+        let place = self.place;
+        match timeout(ASIDE, self.client.request(method, params)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(RpcError::ErrorResp(error))) => Err(NoAnswer::Refused { what: method, code: error.code }),
+            Ok(Err(RpcError::DeserError { .. } | RpcError::NullResp)) => {
+                Err(NoAnswer::Senseless { what: method, place })
+            }
+            Ok(Err(_)) | Err(_) => Err(NoAnswer::Silent { what: method, place }),
+        }
     }
 
     /// Calls that are answered in their order.

@@ -1,17 +1,18 @@
 //! Transactions that wait to be included, as the block shows them that the node would make next. What they would do is
 //! known before only of the plainest: a payment of the coin, and of a token by a call of its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use alloy::primitives::{Address, B256, Bytes, U64, U256, hex};
 use anyhow::ensure;
+use futures::future::try_join_all;
 use haetae_core::TransferIndex;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::node::Node;
-use crate::source::{Body, Pending, Transfer, Waiting};
+use super::answers::Placed;
+use super::node::{NoAnswer, Node};
+use crate::source::{Body, Pending, Transfer, Waiting, Whereabouts};
 use crate::waiting::Claim;
 
 /// `transfer(address,uint256)` and `transferFrom(address,address,uint256)` (ERC-20).
@@ -44,7 +45,7 @@ struct Sent {
 /// When the node does not answer, or a block came meanwhile.
 pub(super) async fn waiting(node: &Node, known: &HashSet<B256>) -> anyhow::Result<Option<Waiting>> {
     let newest = node.look().await?;
-    let next = match node.ask::<Option<Next>>("eth_getBlockByNumber", json!(["pending", true])).await {
+    let next = match node.ask_aside::<Option<Next>>("eth_getBlockByNumber", json!(["pending", true])).await {
         Err(error) if error.is_refusal() => return Ok(None),
         answer => answer?,
     };
@@ -56,11 +57,12 @@ pub(super) async fn waiting(node: &Node, known: &HashSet<B256>) -> anyhow::Resul
     Ok(Some(Waiting { new, all, newest }))
 }
 
-/// Those of them that the node still has: what does not fit into the next block waits for another.
-pub(super) async fn still_there(node: &Node, of: &[B256]) -> anyhow::Result<HashSet<B256>> {
-    let about: Vec<_> = of.iter().map(|hash| ("eth_getTransactionByHash", json!([hash]))).collect();
-    let found: Vec<Option<IgnoredAny>> = node.ask_all(&about).await?;
-    Ok(of.iter().zip(&found).filter(|(_, found)| found.is_some()).map(|(hash, _)| *hash).collect())
+/// Where transactions are that the next block does not hold: what does not fit into it waits for another.
+pub(super) async fn whereabouts(node: &Node, of: &[B256]) -> Result<HashMap<B256, Whereabouts>, NoAnswer> {
+    let about = of.iter().map(|hash| node.ask_aside::<Option<Placed>>("eth_getTransactionByHash", json!([hash])));
+    let found = try_join_all(about).await?;
+    let place = |found: Placed| found.at().map_or(Whereabouts::Waits, |at| Whereabouts::InBlock(at.number));
+    Ok(of.iter().zip(found).filter_map(|(hash, found)| Some((*hash, place(found?)))).collect())
 }
 
 impl Sent {

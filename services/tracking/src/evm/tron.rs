@@ -8,7 +8,7 @@
 
 mod api;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use super::node::Node;
 use super::traces::{Step, Traces};
 use super::{Evm, is_contract, receipts};
 use crate::knowledge::AccountFacts;
-use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition, Dated, Payments};
+use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition, Dated, Paying, Payments};
 
 /// Tron's network and the nodes that are asked about it.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl ChainSource for Tron {
         self.evm.outlines(first, last).await
     }
 
-    async fn paying(&self, payments: &Payments, first: u64, last: u64) -> anyhow::Result<Option<BTreeSet<u64>>> {
+    async fn paying(&self, payments: &Payments, first: u64, last: u64) -> anyhow::Result<Option<Paying>> {
         self.evm.paying(payments, first, last).await
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::follow;
-use crate::source::{BLOCKS_SIDE_BY_SIDE, Block, BlockRef, ChainSource, Payments};
+use crate::source::{BLOCKS_SIDE_BY_SIDE, Block, BlockRef, ChainSource, Paying, Payments};
 
 pub(super) struct Ahead<'a> {
     source: &'a dyn ChainSource,
@@ -74,10 +74,8 @@ impl<'a> Ahead<'a> {
         if first > last.number {
             return Ok(true);
         }
-        let Some(at) = self.source.paying(&payments, first, last.number).await? else { return Ok(false) };
-        if self.source.at(last.number).await? != Some(last) {
-            return Ok(false);
-        }
+        let paying = self.source.paying(&payments, first, last.number).await?;
+        let Some(Paying { blocks: at, .. }) = paying.filter(|paying| paying.last == last) else { return Ok(false) };
         let wanted: Vec<u64> = at.iter().copied().filter(|number| !self.whole.contains_key(number)).collect();
         let source = self.source;
         let blocks = stream::iter(wanted).map(|number| async move {

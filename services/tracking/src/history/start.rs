@@ -1,6 +1,7 @@
 //! Finding where a watch begins, by asking the chain, and storing it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context;
 use haetae_core::{Reason, WatchStart};
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use super::begin::{Beginning, with_outputs, with_transaction};
 use super::since::{Next, Search, before_all};
-use super::{History, TICK, Then};
+use super::{History, Then};
 use crate::bitcoin::shown;
 use crate::book::Book;
 use crate::db;
@@ -19,8 +20,11 @@ use crate::tell;
 use crate::terms::Terms;
 use crate::trail::Place;
 
-/// Looks for a transaction in vain before the watch that begins with it is refused: a node may be some blocks behind.
-const LOOKS: u32 = 20;
+/// Usual times between blocks for which a transaction is looked for in vain before the watch that begins with it is refused: a
+/// node may be some blocks behind.
+const BLOCK_TIMES: u32 = 5;
+/// The least and the most of that: people wait for the answer.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 /// Blocks just before the place to begin of which each may be younger: Bitcoin's times rise over so many only.
 const JUST_BEFORE: u64 = 11;
 
@@ -41,11 +45,12 @@ impl History {
                     Some(_) => Ok(Then::Wait),
                     None if watch.again => Ok(Then::Wait),
                     None => {
-                        let (looks, counted) = self.looks.entry(watch.watch).or_insert_with(|| (0, Instant::now()));
-                        if *looks == 0 || counted.elapsed() >= TICK {
-                            (*looks, *counted) = (*looks + 1, Instant::now());
+                        let since = *self.looked_since.entry(watch.watch).or_insert_with(Instant::now);
+                        let usual = Duration::from_millis(self.config.block_time_ms) * BLOCK_TIMES;
+                        match since.elapsed() < usual.clamp(PATIENCE.0, PATIENCE.1) {
+                            true => Ok(Then::Wait),
+                            false => self.refuse(watch, Reason::StartNotFound).await,
                         }
-                        if *looks < LOOKS { Ok(Then::Wait) } else { self.refuse(watch, Reason::StartNotFound).await }
                     }
                 }
             }

@@ -14,10 +14,12 @@ use super::{PATIENCE, Reader};
 use crate::asked::Asked;
 use crate::book::Foreseen;
 use crate::db;
-use crate::source::{Block, Body, ChainSource, Waiting};
+use crate::source::{Block, Body, ChainSource, Waiting, Whereabouts};
 use crate::tell::{self, Told};
 use crate::waiting::{self, Claim, Fate, Waits};
 
+/// How long a node may take to say where transactions are.
+const AT_ONCE: Duration = Duration::from_millis(250);
 /// How long until a node is asked again that does not show what waits.
 const NOT_SHOWN: Duration = Duration::from_mins(1);
 
@@ -76,14 +78,14 @@ impl Reader {
             return Ok(());
         }
         let asked = self.ask_about(&waiting).await;
-        let there = self.not_gone(&waiting).await?;
+        let hidden = self.find_hidden(&waiting).await?;
         let voice = Arc::clone(&self.voice);
         let mut tx = voice.log.begin().await?;
         let Some(head) = db::chain::lock_head(&mut tx, &self.chain).await? else { return Ok(()) };
         self.refresh(&mut tx, head).await?;
         let bodies = waiting.new.iter().map(|pending| &pending.body);
         self.wake(&mut tx, bodies.flat_map(Body::transfers)).await?;
-        if head.at.number > waiting.newest.number {
+        if head.at.number >= waiting.newest.number && head.at != waiting.newest {
             // Blocks have been read since that may hold some of these: all are looked at again.
             self.looks += 1;
             return Ok(());
@@ -101,8 +103,8 @@ impl Reader {
             }
         }
         // What is gone may be in a block that was not read yet.
-        if head.at == waiting.newest {
-            let left = waiting::left(&known, &there);
+        if let Some(hidden) = hidden.filter(|_| head.at == waiting.newest) {
+            let left = waiting::left(&known, &waiting.all, &hidden, head.at.number);
             fates.extend(left.into_iter().map(|(waits, fate)| (waits.clone(), fate)));
         }
         let told = self.tell_fates(&mut tx, fates, &foreseen).await?;
@@ -151,20 +153,21 @@ impl Reader {
         Ok(told)
     }
 
-    /// All that wait, those that were not shown among them; where a node does not say at once, none is gone.
-    async fn not_gone(&self, waiting: &Waiting) -> sqlx::Result<HashSet<B256>> {
-        let noted = db::waiting::all(self.voice.log.pool(), &self.chain).await?;
-        let mut there = waiting.all.clone();
-        let hidden: BTreeSet<B256> =
-            noted.iter().map(|waits| waits.transaction).filter(|id| !there.contains(id)).collect();
-        if !hidden.is_empty() {
-            let hidden: Vec<B256> = hidden.into_iter().collect();
-            match timeout(PATIENCE, self.source.still_there(&hidden)).await {
-                Ok(Ok(found)) => there.extend(found),
-                Ok(Err(_)) | Err(_) => there.extend(hidden),
-            }
+    /// Where those are that were told and are not shown any more. None where that is not known now: where the node has come
+    /// further than was read, or does not say at once.
+    async fn find_hidden(&self, waiting: &Waiting) -> sqlx::Result<Option<HashMap<B256, Whereabouts>>> {
+        let pool = self.voice.log.pool();
+        if db::chain::head(pool, &self.chain).await?.is_none_or(|head| head.at != waiting.newest) {
+            return Ok(None);
         }
-        Ok(there)
+        let noted = db::waiting::all(pool, &self.chain).await?;
+        let hidden: BTreeSet<B256> = noted.iter().map(|waits| waits.transaction).collect();
+        let hidden: Vec<B256> = hidden.difference(&waiting.all.iter().copied().collect()).copied().collect();
+        if hidden.is_empty() {
+            return Ok(Some(HashMap::new()));
+        }
+        // Blocks are not read meanwhile.
+        Ok(timeout(AT_ONCE, self.source.whereabouts(&hidden)).await.ok().and_then(Result::ok))
     }
 
     /// What those that wait spend, as far as a node can say: one that it cannot say of is passed over.

@@ -4,15 +4,17 @@ use bitcoin::opcodes::all::{OP_2DROP, OP_PUSHNUM_1};
 use bitcoin::script::Builder;
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, absolute::LockTime};
-use haetae_core::{ConfirmationAnswer, TaintRule, TransferIndex};
+use haetae_core::{ConfirmationAnswer, Moment, TaintRule, TransferIndex};
 use haetae_testkit::bcoin::{FEE, Kind, Wallet, sign};
+use haetae_wire::convert::timestamp;
+use haetae_wire::intake::v1::watch::Start;
 use haetae_wire::signed::open_arrival;
 use haetae_wire::tracking::v1 as wire;
 use haetae_wire::tracking::v1::tracking_service_server::TrackingService;
 use tonic::Request;
 
 use crate::coins::{Coins, account, of, short, watch_of};
-use crate::mesh::eventually;
+use crate::mesh::{WatchOf, eventually};
 
 fn to(wallet: &Wallet, satoshi: u64) -> TxOut {
     TxOut { value: Amount::from_sat(satoshi), script_pubkey: wallet.address().script_pubkey() }
@@ -277,4 +279,43 @@ async fn a_replica_that_starts_anew_knows_what_outputs_to_look_for() {
         .sum();
     assert_eq!(short(&hops)[1].2 + fee, traced, "not a satoshi is lost");
     assert_eq!(hops[1].to, account(&end.address()).to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_begins_in_the_past_with_a_time_or_a_transaction_and_goes_on_at_the_head() {
+    let mesh = Coins::started().await;
+    let (mut thief, mut second) = (wallet("thief"), wallet("second"));
+    mesh.endow(&mut thief, &[300_000, 200_000]).await;
+    let theft = thief.pay(&[(second.address(), 150_000)]).unwrap();
+    second.note(&theft);
+    mesh.chain.send(&theft).await.unwrap();
+    let at = mesh.chain.mine(20).await.unwrap()[0];
+    let on = second.pay(&[(wallet("third").address(), 100_000)]).unwrap();
+    mesh.chain.send(&on).await.unwrap();
+    let on_at = mesh.chain.mine(20).await.unwrap()[0];
+    let times = [mesh.chain.block(at).await.unwrap(), mesh.chain.block(on_at).await.unwrap()]
+        .map(|block| Moment::from_unix_timestamp(block.header.time.into()).unwrap());
+    let replica = mesh.replica().await;
+    let mut watches = Vec::new();
+    for start in [Start::Since(timestamp(times[0])), Start::Transaction(theft.compute_txid().to_string())] {
+        let of_it = WatchOf { start: Some(start), ..watch_of(TaintRule::TracedFirst, 500_000) };
+        watches.push(mesh.watch_from(of(&thief), &of_it).await);
+    }
+    for watch in &watches {
+        assert_eq!(mesh.hops(*watch, 2).await.len(), 2);
+        let request = wire::ListTrailEndsRequest { watch_id: watch.to_string(), ..Default::default() };
+        let ends = replica.api().list_trail_ends(Request::new(request)).await.unwrap().into_inner();
+        let third = ends.places.iter().find(|place| place.account == of(&wallet("third")).to_string()).unwrap();
+        let since = Moment::from_unix_timestamp(third.since.unwrap().seconds).unwrap();
+        // The node's blocks state times that are still to come.
+        assert!(since <= times[1], "it came there when its block says, or when it was seen");
+    }
+    let last = thief.pay(&[(wallet("fourth").address(), 50_000)]).unwrap();
+    mesh.chain.send(&last).await.unwrap();
+    mesh.chain.mine(1).await.unwrap();
+    for watch in watches {
+        let hops = mesh.hops(watch, 3).await;
+        let transactions: Vec<_> = hops.iter().map(|hop| hop.transfer.as_ref().unwrap().transaction.clone()).collect();
+        assert_eq!(transactions, [&theft, &on, &last].map(|moved| moved.compute_txid().to_string()));
+    }
 }

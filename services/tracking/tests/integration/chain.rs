@@ -18,6 +18,20 @@ const TOKEN: &str = concat!(
     "60206000a300"
 );
 
+/// The same that takes a fee of 1 to itself: a transfer of what is left, and another of the fee.
+const TOKEN_WITH_FEE: &str = concat!(
+    "60608060093d393df3",
+    "600160203503600052600035337f",
+    "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef",
+    "60206000a3",
+    "600160005230337f",
+    "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef",
+    "60206000a300"
+);
+
+/// Runtime code that has another contract's code do what it is called with (EIP-1167), around that contract's address.
+const PROXY: [&str; 2] = ["602d8060093d393df3363d3d373d3d3d363d73", "5af43d82803e903d91602b57fd5bf3"];
+
 /// Runtime code that pays what it is called with to the account in the first word, behind nine bytes that deploy it.
 const FORWARDER: &str = concat!("600f8060093d393df3", "6000600060006000346000355af100");
 
@@ -98,6 +112,18 @@ impl Chain {
         let (data, value) = (self.accounts[to].into_word(), U256::from(amount));
         let from = self.accounts[from];
         self.send(json!({"from": from, "to": forwarder, "data": data, "value": value, "gas": "0x20000"})).await
+    }
+
+    /// A token that takes a fee of each transfer.
+    pub(crate) async fn token_with_fee(&self) -> Address {
+        deploy(&self.anvil, self.accounts[9], TOKEN_WITH_FEE).await
+    }
+
+    /// A contract that stands before another.
+    pub(crate) async fn proxy(&self, of: Address) -> Address {
+        let [before, after] = PROXY;
+        let code = format!("{before}{}{after}", alloy_primitives::hex::encode(of));
+        deploy(&self.anvil, self.accounts[9], &code).await
     }
 
     /// A contract that says the same as the token.

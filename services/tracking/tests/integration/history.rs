@@ -80,7 +80,9 @@ async fn a_theft_of_hours_ago_is_followed_to_the_head_and_on_without_a_gap_or_a_
 async fn money_that_arrived_before_the_watch_was_asked_for_is_an_arrival_that_can_be_frozen() {
     let mesh = Mesh::start().await;
     let theft = mesh.chain.pay(0, 1, 700).await;
+    let at = mesh.chain.time_of(mesh.chain.block_of(&theft).await).await;
     mesh.chain.mine(100).await;
+    eventually("the block lies in the past", async || Moment::now_utc() > at).await;
     let _replica = mesh.replica().await;
     let watch = watch_from(&mesh, 0, Start::Transaction(theft.clone())).await;
     mesh.answer("bithumb", &mesh.chain.account(1), ConfirmationAnswer::Held).await;
@@ -88,6 +90,7 @@ async fn money_that_arrived_before_the_watch_was_asked_for_is_an_arrival_that_ca
     eventually("it arrived", async || arrival().await.is_some()).await;
     let arrival = open_arrival(&arrival().await.unwrap().payload, &mesh.keyring).unwrap();
     assert_eq!((arrival.transfer.transaction, arrival.traced), (theft, Amount::from(700u64)));
+    assert_eq!(arrival.seen_at, at, "it was not seen then, and did not happen now");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,7 +78,9 @@ async fn what_does_not_fit_into_the_next_block_waits_on() {
     eventually("the payment is told", async || said().await == [(Seen, slow.clone())]).await;
     let dearer = mesh.chain.pay_with(6, to, 10, large(9_000_000_000)).await;
     eventually("the next block holds another", async || mesh.chain.next_block().await == [dearer.clone()]).await;
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    // What is told of another watch shows that there was another look since.
+    let other = mesh.watch(&WatchOf::coins(6, 1_000)).await;
+    eventually("the other is told", async || waiting(&mesh, other).await == [(Seen, dearer.clone())]).await;
     assert_eq!(said().await, [(Seen, slow.clone())], "it waits all the same");
 
     mesh.chain.mine(2).await;

@@ -16,13 +16,21 @@ use super::*;
 /// A node that says where its chain begins and ends. It ends when this is dropped.
 struct Says {
     config: NodeConfig,
-    told: Arc<Mutex<(BlockHash, u64)>>,
+    told: Arc<Mutex<Told>>,
     _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Clone, Copy)]
+struct Told {
+    first: BlockHash,
+    height: u64,
+    tip: BlockHash,
 }
 
 impl Says {
     async fn of(first: Network, height: u64) -> Self {
-        let told = Arc::new(Mutex::new((genesis_block(first).block_hash(), height)));
+        let first = genesis_block(first).block_hash();
+        let told = Arc::new(Mutex::new(Told { first, height, tip: first }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().fallback(answer).with_state(Arc::clone(&told));
@@ -31,16 +39,21 @@ impl Says {
     }
 
     fn grow(&self, height: u64) {
-        self.told.lock().unwrap().1 = height;
+        self.told.lock().unwrap().height = height;
+    }
+
+    /// Its chain ends with this block.
+    fn end_with(&self, tip: u8) {
+        self.told.lock().unwrap().tip = BlockHash::from_byte_array([tip; 32]);
     }
 }
 
-async fn answer(State(told): State<Arc<Mutex<(BlockHash, u64)>>>, body: Bytes) -> Json<Value> {
-    let (first, height) = *told.lock().unwrap();
+async fn answer(State(told): State<Arc<Mutex<Told>>>, body: Bytes) -> Json<Value> {
+    let Told { first, height, tip } = *told.lock().unwrap();
     let asked: Value = serde_json::from_slice(&body).unwrap();
     Json(match asked["method"].as_str().unwrap() {
         "getblockhash" => json!({"result": first, "error": null}),
-        "getblockchaininfo" => json!({"result": {"blocks": height, "bestblockhash": first}, "error": null}),
+        "getblockchaininfo" => json!({"result": {"blocks": height, "bestblockhash": tip}, "error": null}),
         "getblockcount" => json!({"result": height, "error": null}),
         _ => json!({"result": null, "error": {"code": -32_601, "message": "Method not found"}}),
     })
@@ -68,20 +81,48 @@ async fn a_node_of_another_chain_is_asked_nothing() {
 }
 
 #[tokio::test]
-async fn a_node_that_falls_behind_or_silent_gives_its_place_to_another() {
-    let (one, two) = (Says::of(Network::Regtest, 7).await, Says::of(Network::Regtest, 9).await);
+async fn a_node_that_stays_behind_or_falls_silent_gives_its_place_to_another() {
+    let (one, two) = (Says::of(Network::Regtest, 7).await, Says::of(Network::Regtest, 8).await);
     let both = nodes(&[&one, &two]);
     both.look_around().await;
-    assert_eq!(height(&both).await, 7, "two blocks behind is not far");
-    two.grow(10);
+    assert_eq!(height(&both).await, 7, "a block takes some seconds from node to node");
+    both.past().behind_since = Instant::now().checked_sub(BEHIND);
+    assert_eq!(height(&both).await, 8);
+    one.grow(8);
     both.look_around().await;
-    assert_eq!(height(&both).await, 10);
-    one.grow(11);
-    both.look_around().await;
-    assert_eq!(height(&both).await, 10, "the one that is followed keeps its place");
+    assert_eq!(height(&both).await, 8);
+    assert_eq!(both.following.load(Ordering::Relaxed), 1, "the one that is followed keeps its place among equals");
+    one.grow(9);
     drop(two);
-    assert_eq!(height(&both).await, 11);
+    assert_eq!(height(&both).await, 9, "nobody waits for one that is silent");
     assert_eq!(both.condition().answering, 1);
+}
+
+#[tokio::test]
+async fn a_node_that_takes_anothers_place_does_not_lead_backwards() {
+    let (one, two) = (Says::of(Network::Regtest, 8).await, Says::of(Network::Regtest, 8).await);
+    one.end_with(1);
+    two.end_with(2);
+    let both = nodes(&[&one, &two]);
+    both.look_around().await;
+    both.note_read(both.newest().await.unwrap());
+    drop(one);
+    assert!(both.newest().await.is_err(), "as long, and another branch");
+    two.grow(9);
+    assert_eq!(height(&both).await, 9);
+    two.grow(8);
+    assert_eq!(height(&both).await, 8, "it is followed now, wherever it leads");
+}
+
+#[tokio::test]
+async fn a_branch_that_lasts_counts_in_the_end() {
+    let (one, two) = (Says::of(Network::Regtest, 8).await, Says::of(Network::Regtest, 7).await);
+    let both = nodes(&[&one, &two]);
+    both.note_read(both.newest().await.unwrap());
+    drop(one);
+    assert!(both.newest().await.is_err());
+    both.past().in_place_since = Instant::now().checked_sub(LASTS);
+    assert_eq!(height(&both).await, 7);
 }
 
 #[test]
@@ -92,8 +133,8 @@ fn one_that_is_followed_keeps_its_place_among_equals() {
         stranger: false,
     };
     let silent = Known { answers: false, ..at(50) };
-    assert_eq!(choose(&[at(10), at(12)], 0), 0);
-    assert_eq!(choose(&[at(10), at(13)], 0), 1);
-    assert_eq!(choose(&[at(10), at(11), silent], 2), 0);
-    assert_eq!(choose(&[silent, Known::default()], 1), 1);
+    assert_eq!(best(&[at(10), at(10)], 1), 1);
+    assert_eq!(best(&[at(10), at(11), at(11)], 0), 1);
+    assert_eq!(best(&[at(10), at(11), silent], 2), 1);
+    assert_eq!(best(&[silent, Known::default()], 1), 1);
 }
