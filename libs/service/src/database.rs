@@ -30,6 +30,10 @@ pub fn options(database: &DatabaseConfig, service: &str) -> anyhow::Result<PgCon
     })
 }
 
+/// How long a statement waits for a lock. Whoever gives up on a statement leaves its session to it: without an end to it, a lock
+/// that a person holds would take one connection after the other.
+const LOCKS: &str = "set lock_timeout = '20s'";
+
 /// A pool of so many connections, the first of which is made.
 ///
 /// # Errors
@@ -38,6 +42,9 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> anyhow:
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE)
+        .after_connect(|connection, _| {
+            Box::pin(async move { sqlx::query(LOCKS).execute(connection).await.map(|_| ()) })
+        })
         .connect_with(options)
         .await
         .context("the database cannot be reached")

@@ -124,7 +124,7 @@ pub enum Unserved {
     CapExhausted,
     /// Dispatch is halted; a resume serves it.
     Halted,
-    /// More legs within the hour than allowed. A resume, which two persons decide, looks at it again.
+    /// More legs within the hour than allowed. Another standing freeze, which two persons decide, serves it at once.
     LegsPerHour,
     /// More account holders than allowed. As above.
     Holders,

@@ -126,17 +126,17 @@ impl Reader {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 0u32;
+        let mut ticked: Option<Instant> = None;
         loop {
-            let tick = tokio::select! {
+            tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(()),
                 changed = told.changed() => {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    false
                 }
-                _ = ticks.tick() => true,
+                _ = ticks.tick() => {}
                 Some(waiting) = shown.recv() => {
                     if let Err(error) = self.hear_waiting(waiting).await {
                         tracing::warn!(chain = %self.chain, error = format!("{error:#}"), "what waits is not told now");
@@ -146,7 +146,12 @@ impl Reader {
                     }
                     continue;
                 }
-            };
+            }
+            // Also where blocks come faster than they are looked at, so that there always is one to be told of.
+            let tick = ticked.is_none_or(|at| at.elapsed() >= TICK);
+            if tick {
+                ticked = Some(Instant::now());
+            }
             let newest = *told.borrow_and_update();
             // Twice a second is enough to know who reads.
             if tick && looks.is_multiple_of(2) {

@@ -54,3 +54,11 @@ async fn jobs_that_run_at_once_wait_for_each_other() {
     futures::future::try_join_all(jobs).await.unwrap();
     tables.ready(&connect(&database.url).await.unwrap()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_session_does_not_wait_for_a_lock_for_ever() {
+    let database = Database::fresh().await.unwrap();
+    let pool = connect(&database.url).await.unwrap();
+    let waits: String = sqlx::query_scalar("show lock_timeout").fetch_one(&pool).await.unwrap();
+    assert_eq!(waits, "20s");
+}

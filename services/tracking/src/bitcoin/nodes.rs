@@ -248,10 +248,18 @@ impl Nodes {
                 Ok(())
             }
             Err(error) => {
-                node.learn(|known| known.answers = false);
+                self.note_silence(place);
                 Err(error)
             }
         }
+    }
+
+    fn note_silence(&self, place: usize) {
+        let node = &self.nodes[place];
+        if node.known().answers {
+            tracing::warn!(node = place, "a node has fallen silent");
+        }
+        node.learn(|known| known.answers = false);
     }
 
     /// A node of another chain is asked nothing else.
@@ -302,7 +310,7 @@ impl Nodes {
                 }
                 Err(error) => {
                     if error.is::<Silent>() {
-                        node.learn(|known| known.answers = false);
+                        self.note_silence(place);
                     }
                     failed = Some(place);
                 }

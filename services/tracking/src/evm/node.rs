@@ -234,6 +234,9 @@ impl Node {
             Err(RpcError::ErrorResp(error)) => Err(NoAnswer::Refused { what, code: error.code }),
             Err(RpcError::DeserError { .. } | RpcError::NullResp) => Err(NoAnswer::Senseless { what, place }),
             Err(_) => {
+                if self.known().answers {
+                    tracing::warn!(node = place, what, "a node has fallen silent");
+                }
                 self.learn(|known| known.answers = false);
                 Err(NoAnswer::Silent { what, place })
             }
