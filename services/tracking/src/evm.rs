@@ -33,8 +33,8 @@ use crate::knowledge::AccountFacts;
 use crate::metrics::METRICS;
 use crate::source::{
     BLOCKS_SIDE_BY_SIDE, BalanceAt, Block, BlockRef, ChainSource, Condition, Dated, Paying, Payments, Waiting,
-    Whereabouts,
 };
+use crate::waiting::Whereabouts;
 
 /// `balanceOf(address)` (ERC-20).
 const BALANCE_OF: [u8; 4] = hex!("70a08231");

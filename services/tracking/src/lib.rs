@@ -38,6 +38,7 @@ mod scripted;
 mod segment;
 mod sleepers;
 mod source;
+mod sources;
 mod taint;
 mod tell;
 mod terms;

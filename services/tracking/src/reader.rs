@@ -137,12 +137,14 @@ impl Reader {
                     }
                 }
                 _ = ticks.tick() => {}
-                Some(waiting) = shown.recv() => {
-                    if let Err(error) = self.hear_waiting(waiting).await {
-                        tracing::warn!(chain = %self.chain, error = format!("{error:#}"), "what waits is not told now");
-                        self.forget();
-                        // They were shown once and are not shown again by themselves.
-                        self.looks += 1;
+                Some(waiting::Shown { waiting, passed_over }) = shown.recv() => {
+                    match self.hear_waiting(&waiting).await {
+                        // Nobody may be there any more to look again.
+                        Ok(again) => drop(passed_over.send(again)),
+                        Err(error) => {
+                            tracing::warn!(chain = %self.chain, error = format!("{error:#}"), "what waits is not told now");
+                            self.forget();
+                        }
                     }
                     continue;
                 }

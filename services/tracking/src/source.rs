@@ -1,44 +1,22 @@
 //! What a chain is to this service: blocks of transfers, in their order.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
-use anyhow::{Context, bail, ensure};
+use anyhow::ensure;
 use async_trait::async_trait;
 use bitcoin::{OutPoint, TxOut, Txid};
 use futures::{StreamExt, TryStreamExt, stream};
-use haetae_core::{ChainId, ChainKind, Moment, TransferIndex};
+use haetae_core::{Moment, TransferIndex};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::bitcoin::Bitcoin;
-use crate::config::ChainConfig;
-use crate::evm::{Evm, Nodes, Tron};
 use crate::knowledge::AccountFacts;
-use crate::waiting::Claim;
+use crate::waiting::{Claim, Whereabouts};
 
 /// Blocks asked for at the same time.
 pub(crate) const BLOCKS_SIDE_BY_SIDE: usize = 16;
-
-/// The source of a chain, by what kind of chain it is.
-///
-/// # Errors
-/// When its nodes cannot be called at all, or chains of its kind are not read.
-pub(crate) fn open(chain: &ChainId, config: &ChainConfig) -> anyhow::Result<Arc<dyn ChainSource>> {
-    let evm = || {
-        let number = chain.node_number().with_context(|| format!("{chain} has no number"))?;
-        let nodes = Nodes::new(number, &config.nodes, Duration::from_millis(config.block_time_ms))?;
-        anyhow::Ok(Evm::new(chain.clone(), nodes))
-    };
-    match chain.kind() {
-        Some(ChainKind::Evm(_)) => Ok(Arc::new(evm()?)),
-        Some(ChainKind::Tron) => Ok(Arc::new(Tron::new(evm()?)?)),
-        Some(ChainKind::Bitcoin(network)) => Ok(Arc::new(Bitcoin::new(&config.nodes, network)?)),
-        None => bail!("chains such as {chain} are not read"),
-    }
-}
 
 /// A block's place and name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,14 +169,6 @@ pub(crate) struct Waiting {
     pub(crate) all: HashSet<B256>,
     /// The newest block, before and after that was asked: none of these is in it or before it, and what is gone may be.
     pub(crate) newest: BlockRef,
-}
-
-/// Where a transaction is that a node has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whereabouts {
-    Waits,
-    /// In the block of this number.
-    InBlock(u64),
 }
 
 /// Nodes that are asked about a chain. What they say is checked as far as it can be: blocks are asked for by hash, and

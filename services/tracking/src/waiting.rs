@@ -11,8 +11,6 @@ use alloy_primitives::{Address, B256};
 use bitcoin::OutPoint;
 use haetae_core::{Account, Amount, Asset, WatchId};
 
-use crate::source::Whereabouts;
-
 /// What only one transaction can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Claim {
@@ -50,6 +48,14 @@ pub(crate) enum Fate {
     Dropped,
     /// It is in this block.
     Included { block: u64 },
+}
+
+/// Where a transaction is that a node has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    Waits,
+    /// In the block of this number.
+    InBlock(u64),
 }
 
 /// What becomes of those that waited because another transaction waits now.

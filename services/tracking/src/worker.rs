@@ -30,7 +30,7 @@ use crate::db::MIGRATOR;
 use crate::history::History;
 use crate::intake::Intake;
 use crate::reader::Reader;
-use crate::source;
+use crate::sources;
 use crate::timers;
 use crate::voice::{Clock, Voice};
 
@@ -122,7 +122,7 @@ impl Tracking {
     pub async fn run(self, cancel: CancellationToken) -> anyhow::Result<()> {
         let mut tasks = JoinSet::new();
         for (chain, config) in self.chains {
-            let source = source::open(&chain, &config)?;
+            let source = sources::open(&chain, &config)?;
             let labels = self.labels;
             let history = History::new(chain.clone(), config.clone(), labels, source.clone(), Arc::clone(&self.voice));
             tasks.spawn(history.run(cancel.clone()));

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::answers::Placed;
 use super::node::{NoAnswer, Node};
-use crate::source::{Body, Pending, Transfer, Waiting, Whereabouts};
-use crate::waiting::Claim;
+use crate::source::{Body, Pending, Transfer, Waiting};
+use crate::waiting::{Claim, Whereabouts};
 
 /// `transfer(address,uint256)` and `transferFrom(address,address,uint256)` (ERC-20).
 const TRANSFER: [u8; 4] = hex!("a9059cbb");

@@ -7,21 +7,28 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use haetae_core::{Moment, micros};
 use sqlx::PgConnection;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::{PATIENCE, Reader};
 use crate::asked::Asked;
 use crate::book::Foreseen;
 use crate::db;
-use crate::source::{Block, Body, ChainSource, Waiting, Whereabouts};
+use crate::source::{Block, Body, ChainSource, Waiting};
 use crate::tell::{self, Told};
-use crate::waiting::{self, Claim, Fate, Waits};
+use crate::waiting::{self, Claim, Fate, Waits, Whereabouts};
 
 /// How long a node may take to say where transactions are.
 const AT_ONCE: Duration = Duration::from_millis(250);
 /// How long until a node is asked again that does not show what waits.
 const NOT_SHOWN: Duration = Duration::from_mins(1);
+
+/// What waits, as it is shown to the reader.
+pub(super) struct Shown {
+    pub(super) waiting: Waiting,
+    /// Takes those that there was no time for: they are shown again. All are, where nothing comes of it.
+    pub(super) passed_over: oneshot::Sender<Vec<B256>>,
+}
 
 /// Asks a node what waits, as long as anybody is there to hear it. `interest` is 0 where nobody wants to know, and changes
 /// when everything has to be looked at again: another watch may see more in it.
@@ -29,7 +36,7 @@ pub(super) async fn keep_looking(
     source: Arc<dyn ChainSource>,
     every: Duration,
     interest: watch::Receiver<u64>,
-    tell: mpsc::Sender<Waiting>,
+    tell: mpsc::Sender<Shown>,
 ) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -49,8 +56,13 @@ pub(super) async fn keep_looking(
             Ok(Some(waiting)) => {
                 known.retain(|id| waiting.all.contains(id));
                 known.extend(waiting.new.iter().map(|pending| pending.id));
-                if tell.send(waiting).await.is_err() {
+                let (passed_over, heard) = oneshot::channel();
+                if tell.send(Shown { waiting, passed_over }).await.is_err() {
                     return;
+                }
+                match heard.await {
+                    Ok(again) => known.retain(|id| !again.contains(id)),
+                    Err(_) => known.clear(),
                 }
             }
             // The node does not show it; another may, when it is followed.
@@ -72,23 +84,23 @@ impl Reader {
         self.interest.send_if_modified(|known| std::mem::replace(known, wanted) != wanted);
     }
 
-    /// Says what is new among those that wait.
-    pub(super) async fn hear_waiting(&mut self, waiting: Waiting) -> anyhow::Result<()> {
+    /// Says what is new among those that wait. Gives those that there was no time for.
+    pub(super) async fn hear_waiting(&mut self, waiting: &Waiting) -> anyhow::Result<Vec<B256>> {
         if !self.lease.is_held() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let asked = self.ask_about(&waiting).await;
-        let hidden = self.find_hidden(&waiting).await?;
+        let (asked, passed_over) = self.ask_about(waiting).await;
+        let hidden = self.find_hidden(waiting).await?;
         let voice = Arc::clone(&self.voice);
         let mut tx = voice.log.begin().await?;
-        let Some(head) = db::chain::lock_head(&mut tx, &self.chain).await? else { return Ok(()) };
+        let Some(head) = db::chain::lock_head(&mut tx, &self.chain).await? else { return Ok(passed_over) };
         self.refresh(&mut tx, head).await?;
         let bodies = waiting.new.iter().map(|pending| &pending.body);
         self.wake(&mut tx, bodies.flat_map(Body::transfers)).await?;
         if head.at.number >= waiting.newest.number && head.at != waiting.newest {
             // Blocks have been read since that may hold some of these: all are looked at again.
             self.looks += 1;
-            return Ok(());
+            return Ok(passed_over);
         }
 
         let known = db::waiting::all(&mut *tx, &self.chain).await?;
@@ -112,7 +124,7 @@ impl Reader {
             self.version = voice.say(&mut tx, &self.chain, &[], told, micros(Moment::now_utc())).await?;
             voice.log.commit(tx).await?;
         }
-        Ok(())
+        Ok(passed_over)
     }
 
     /// What blocks make of those that waited, to be said. The chain's head is locked.
@@ -170,12 +182,12 @@ impl Reader {
         Ok(timeout(AT_ONCE, self.source.whereabouts(&hidden)).await.ok().and_then(Result::ok))
     }
 
-    /// What those that wait spend, as far as a node can say: one that it cannot say of is passed over.
-    async fn ask_about(&self, waiting: &Waiting) -> Asked {
+    /// What those that wait spend, as far as a node can say; and those that there was no time for.
+    async fn ask_about(&self, waiting: &Waiting) -> (Asked, Vec<B256>) {
         let mut asked = Asked::default();
         // Blocks are not read meanwhile.
         let until = Instant::now() + PATIENCE;
-        for pending in &waiting.new {
+        for (place, pending) in waiting.new.iter().enumerate() {
             let needs = self.book.needs_to_foresee(pending);
             let witnesses = self.witnesses();
             match timeout_at(until, asked.complete(needs, &[], &witnesses, waiting.newest.number)).await {
@@ -185,11 +197,11 @@ impl Reader {
                 }
                 Err(_) => {
                     tracing::debug!("there is no more time for what waits");
-                    break;
+                    return (asked, waiting.new[place..].iter().map(|pending| pending.id).collect());
                 }
             }
         }
-        asked
+        (asked, Vec::new())
     }
 }
 
