@@ -177,7 +177,8 @@ places of `$(NODE_…)`. What is not given is the program's own to choose.
 { id = {{ $chain.id | toJson }}
 {{- range $key, $name := dict "confirmations" "confirmations" "finalAfter" "final_after" "maxReorgDepth" "max_reorg_depth" "blockTimeMs" "block_time_ms" "pollMs" "poll_ms" }}
 {{- if hasKey $chain $key }}, {{ $name }} = {{ int (index $chain $key) }}{{ end }}
-{{- end }}, nodes = [
+{{- end }}
+{{- if hasKey $chain "lookAtWaiting" }}, look_at_waiting = {{ $chain.lookAtWaiting }}{{ end }}, nodes = [
 {{- range $at, $node := $chain.nodes }}{{ if $at }}, {{ end }}{{ include "haetae.toml.node" (dict "node" $node "chain" $chain.id "variable" (printf "NODE_%d_%d" $place $at) "password" (printf "/etc/haetae/nodes/%d-%d" $place $at)) }}{{ end -}}
 ] }
 {{- end -}}

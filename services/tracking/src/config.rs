@@ -63,6 +63,10 @@ pub struct ChainConfig {
     /// How often nodes are asked besides the subscription, in milliseconds.
     #[serde(default = "poll_ms")]
     pub poll_ms: u64,
+    /// Whether it is looked once a second at what waits to be included. Nodes may count that dearly: it is a whole block's worth
+    /// each time.
+    #[serde(default = "yes")]
+    pub look_at_waiting: bool,
 }
 
 /// One node of a chain. Its addresses may hold access keys: they are not shown.
@@ -129,6 +133,10 @@ fn confirmations() -> u64 {
 
 fn max_reorg_depth() -> u64 {
     64
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn block_time_ms() -> u64 {

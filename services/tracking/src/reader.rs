@@ -122,7 +122,8 @@ impl Reader {
         let (show, mut shown) = mpsc::channel(1);
         let looking =
             waiting::keep_looking(Arc::clone(&self.source), poll.max(WAITING_EVERY), self.interest.subscribe(), show);
-        let _looking = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(looking));
+        let looking = self.config.look_at_waiting.then(|| tokio::spawn(looking));
+        let _looking = looking.map(tokio_util::task::AbortOnDropHandle::new);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 0u32;

@@ -52,6 +52,7 @@ impl Coins {
             max_reorg_depth: 64,
             block_time_ms: 1_000,
             poll_ms: 100,
+            look_at_waiting: true,
         };
         Self::of(node, config, QuestionsConfig::default()).await
     }

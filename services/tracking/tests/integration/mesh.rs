@@ -143,6 +143,15 @@ impl Mesh {
     }
 
     pub(crate) async fn with(questions: QuestionsConfig) -> Self {
+        Self::looking(questions, false).await
+    }
+
+    /// One that looks at what waits to be included.
+    pub(crate) async fn looking_at_what_waits() -> Self {
+        Self::looking(QuestionsConfig::default(), true).await
+    }
+
+    async fn looking(questions: QuestionsConfig, look_at_waiting: bool) -> Self {
         let chain = Chain::start().await;
         let node = NodeConfig { http: chain.anvil.http_url(), ws: Some(chain.anvil.ws_url()), ..NodeConfig::default() };
         let config = ChainConfig {
@@ -153,6 +162,7 @@ impl Mesh {
             max_reorg_depth: 64,
             block_time_ms: 1_000,
             poll_ms: 250,
+            look_at_waiting,
         };
         Self::of(chain, config, questions).await
     }

@@ -21,7 +21,7 @@ const ALMOST_A_BLOCK: u64 = BLOCK - 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_told_as_a_warning_and_what_became_of_it() {
-    let mesh = Mesh::start().await;
+    let mesh = Mesh::looking_at_what_waits().await;
     let _replica = mesh.replica().await;
     let mut of = WatchOf::coins(0, 1_000);
     of.stolen.insert(mesh.chain.token(), Amount::from(500u64));
@@ -64,7 +64,7 @@ async fn what_waits_is_told_as_a_warning_and_what_became_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_into_the_next_block_waits_on() {
-    let mesh = Mesh::start().await;
+    let mesh = Mesh::looking_at_what_waits().await;
     let _replica = mesh.replica().await;
     let watch = mesh.watch(&WatchOf::coins(0, 1_000)).await;
     let said = async || waiting(&mesh, watch).await;
