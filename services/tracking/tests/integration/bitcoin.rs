@@ -319,3 +319,20 @@ async fn a_watch_begins_in_the_past_with_a_time_or_a_transaction_and_goes_on_at_
         assert_eq!(transactions, [&theft, &on, &last].map(|moved| moved.compute_txid().to_string()));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_block_itself_pays_lies_at_the_root_and_is_followed_from_there() {
+    let mesh = Coins::started().await;
+    let mut thief = wallet("thief");
+    let _replica = mesh.replica().await;
+    let watch = mesh.watch_from(of(&thief), &watch_of(TaintRule::TracedFirst, 700_000)).await;
+    let mined = mesh.chain.mine_to(1, &thief.address()).await.unwrap();
+    thief.note(&mesh.chain.block(mined[0]).await.unwrap().txdata[0]);
+    // It may be spent after a hundred blocks.
+    mesh.chain.mine(100).await.unwrap();
+    let paid = thief.pay(&[(wallet("one").address(), 600_000)]).unwrap();
+    mesh.chain.send(&paid).await.unwrap();
+    mesh.chain.mine(1).await.unwrap();
+    let hops = mesh.hops(watch, 1).await;
+    assert_eq!((hops[0].to.clone(), hops[0].traced_amount.as_str()), (of(&wallet("one")).to_string(), "600000"));
+}
