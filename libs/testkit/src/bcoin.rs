@@ -8,9 +8,10 @@
 //!   decodes them raw and spells the addresses itself.
 //! - **`sendrawtransaction` never says no**: it answers with the transaction's id before the mempool has looked at it.
 //!   [`Bcoin::send`] looks whether it was taken.
-//! - **The mempool never replaces.** With [`BcoinOptions::replace_by_fee`] it takes transactions that signal replacement
-//!   (BIP 125), without it refuses them; a second one for the same coin it refuses in either case. A conflict comes true in
-//!   a block: [`Bcoin::mine_on`] mines what the mempool would not take, and what conflicts with it leaves the mempool.
+//! - **The mempool never replaces**, and refuses what signals that it may be replaced. [`BcoinOptions::replace_by_fee`] teaches
+//!   it to, by a plugin of ours (`tests/chains/bitcoin/replace-by-fee.js`) that keeps BIP 125's rules 1, 3 and 4. Without it, a
+//!   conflict comes true in a block: [`Bcoin::mine_on`] mines what the mempool would not take, and what conflicts with it
+//!   leaves the mempool.
 //! - The mempool wants 1 satoshi per virtual byte, refuses 10 000 times that as a mistake, and refuses chains of more than
 //!   25 unconfirmed transactions.
 //! - **What was in blocks that left the chain goes back to the mempool only if something waits there already**; from an
@@ -50,6 +51,7 @@ use crate::json_rpc;
 use crate::parts::{self, Install, Part, on_path};
 use crate::process::{Owned, log_to};
 use crate::until::until;
+use crate::workspace;
 
 /// CAIP-2 of every regtest chain: they share their genesis.
 pub const REGTEST: &str = "bip122:0f9188f13cb7b2c71f2a335e3a4fc328";
@@ -66,7 +68,7 @@ const FUNDS: u32 = 60;
 /// How the node behaves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BcoinOptions {
-    /// Takes transactions that signal that they may be replaced.
+    /// Takes transactions that signal that they may be replaced, and replaces them by one that pays more (BIP 125).
     pub replace_by_fee: bool,
     /// None: a free port.
     pub port: Option<u16>,
@@ -110,11 +112,14 @@ impl Bcoin {
             .args(["--network=regtest", "--memory=true", "--index-tx=true", "--no-wallet=true"])
             .args(["--listen=false", "--no-dns=true", "--workers=false", "--log-level=info"])
             .args([format!("--api-key={API_KEY}"), "--http-host=127.0.0.1".into(), format!("--http-port={port}")])
-            .arg(format!("--replace-by-fee={}", options.replace_by_fee))
             .arg(format!("--prefix={}", folder.path().join("data").display()))
             // Its parts in C are not built (see tests/chains/bitcoin): their own JavaScript takes their place.
             .env("NODE_BACKEND", "js")
             .current_dir(folder.path());
+        if options.replace_by_fee {
+            let plugin = workspace::root().join("tests/chains/bitcoin/replace-by-fee.js");
+            command.args(["--replace-by-fee=true".to_owned(), format!("--plugins={}", plugin.display())]);
+        }
         log_to(&mut command, &log)?;
         let bcoin = Owned::spawn("bcoin", command, Signal::KILL)?;
         let authorization = format!("Basic {}", BASE64_STANDARD.encode(format!("x:{API_KEY}")));

@@ -93,14 +93,17 @@ pub(crate) async fn take_in(tx: &mut PgConnection, delivery: NewDelivery<'_>, no
 }
 
 /// Takes up to `limit` orders that are due for an attempt that will be over at `until`: releases first, then freezes
-/// that no halt covers, then questions. Nobody else takes them before then.
+/// that no halt covers, the longest due first; then questions, the newest first. Where more is asked than an exchange may
+/// be asked at once, the newest asks about where the money is now; an older one that is not reached in time is said to be
+/// without an answer, and asked anew as a new one. Nobody else takes them before then.
 pub(crate) async fn claim(pool: &PgPool, now: Moment, until: Moment, limit: i64) -> sqlx::Result<Vec<Due>> {
     sqlx::query_as(
         "update delivery set attempts = attempts + 1, claimed_until = $2
          where order_sha256 in (
              select order_sha256 from sendable
              where next_attempt_at <= $1 and (claimed_until is null or claimed_until <= $1)
-             order by case wanted when 'release' then 0 when 'freeze' then 1 else 2 end, next_attempt_at
+             order by case wanted when 'release' then 0 when 'freeze' then 1 else 2 end,
+                      case wanted when 'question' then taken_at end desc, next_attempt_at
              limit $3
              for update skip locked)
          returning order_sha256, leg_id, revision, signed_order, traceparent, expires_at, attempts",

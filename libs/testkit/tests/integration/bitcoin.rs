@@ -54,7 +54,7 @@ async fn a_reorganisation_mines_the_same_transactions_in_other_blocks() -> Resul
 
 #[tokio::test]
 async fn the_longer_branch_wins_and_a_conflict_in_it_ends_what_waited() -> Result<()> {
-    let node = Bcoin::start(BcoinOptions { replace_by_fee: true, ..BcoinOptions::default() }).await?;
+    let node = Bcoin::start(BcoinOptions::default()).await?;
     let mut thief = Wallet::new(Kind::P2wpkh, "thief");
     thief.note(&node.fund(&thief.address(), COIN).await?);
     let fork = node.mine(1).await?[0];
@@ -69,6 +69,34 @@ async fn the_longer_branch_wins_and_a_conflict_in_it_ends_what_waited() -> Resul
     let two = node.mine_on(one, &[]).await?;
     assert_eq!(node.tip().await?, two);
     assert!(node.waiting().await?.is_empty(), "what was paid in the branch that lost conflicts with the one that won");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mempool_that_was_taught_to_replaces_what_signals_it_by_what_pays_more() -> Result<()> {
+    let node = Bcoin::start(BcoinOptions { replace_by_fee: true, ..BcoinOptions::default() }).await?;
+    let mut thief = Wallet::new(Kind::P2wpkh, "thief");
+    for _ in 0..2 {
+        thief.note(&node.fund(&thief.address(), COIN).await?);
+    }
+    node.mine(1).await?;
+    let coins: Vec<_> = thief.coins().cloned().collect();
+    let (stays, goes) = (Sequence::MAX, Sequence::ENABLE_RBF_NO_LOCKTIME);
+    let spend = |coin: usize, fee: u64, sequence| {
+        let (coin, output) = coins[coin].clone();
+        let script_pubkey = Wallet::new(Kind::P2pkh, "shop").address().script_pubkey();
+        let paid = TxOut { value: Amount::from_sat(COIN - fee), script_pubkey };
+        sign(&[(coin, output, &thief)], vec![paid], sequence)
+    };
+    let (first, last) = (spend(0, FEE, goes)?, spend(0, 2 * FEE, stays)?);
+    node.send(&first).await?;
+    assert!(node.send(&spend(0, FEE + 50, stays)?).await.is_err(), "it does not pay for its own size");
+    node.send(&last).await?;
+    assert_eq!(node.waiting().await?, [last.compute_txid()]);
+    assert!(node.send(&spend(0, 3 * FEE, goes)?).await.is_err(), "what waits does not signal");
+    assert_eq!(node.waiting().await?, [last.compute_txid()]);
+    node.send(&spend(1, FEE, goes)?).await?;
+    assert_eq!(node.waiting().await?.len(), 2, "another coin is nobody's rival");
     Ok(())
 }
 

@@ -104,6 +104,35 @@ async fn what_waited_during_an_outage_is_sent_at_once_when_the_exchange_is_back(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_questions_that_wait_the_newest_is_asked_first_and_of_freezes_the_oldest() {
+    let scene = Scene::with(json!({"attempt_ms": 2_000, "max_in_flight": 1, "first_wait_ms": 60_000})).await;
+    scene.exchange.feels(Mood::Silent);
+    let _replica = scene.replica().await;
+    let first = Case::new();
+    scene.order(&first, &first.question()).await;
+    scene.attempts_at(first.question().leg, 1).await;
+    // The line is taken. What comes now waits for it.
+    let asked: Vec<Case> = (0..4).map(|_| Case::new()).collect();
+    let frozen: Vec<Case> = (0..3).map(|_| Case::new()).collect();
+    for case in &asked {
+        scene.order(case, &case.question()).await;
+    }
+    for case in &frozen {
+        scene.order(case, &case.freeze(1)).await;
+    }
+    eventually("all wait", async || (scene.queued().await.len() == 8).then_some(())).await;
+    scene.exchange.feels(Mood::Answers);
+    scene.wait_for::<ReceiptReceived>("receipt", 7).await;
+
+    let book = scene.exchange.book();
+    let sent =
+        book.submitted.iter().map(|submitted| submitted.opened.order.leg).filter(|leg| *leg != first.question().leg);
+    let freezes = frozen.iter().map(|case| case.freeze(1).leg);
+    let questions = asked.iter().rev().map(|case| case.question().leg);
+    assert_eq!(sent.collect::<Vec<_>>(), freezes.chain(questions).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_that_nothing_is_sent_to_does_not_count_as_down() {
     let scene = Scene::with(json!({"first_wait_ms": 50, "circuit_failures": 3})).await;
     scene.line.set(Mode::Refuse).await.unwrap();

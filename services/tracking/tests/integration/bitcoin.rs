@@ -5,7 +5,7 @@ use bitcoin::script::Builder;
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, absolute::LockTime};
 use haetae_core::{ConfirmationAnswer, Moment, TaintRule, TransferIndex};
-use haetae_testkit::bcoin::{FEE, Kind, Wallet, sign};
+use haetae_testkit::bcoin::{BcoinOptions, FEE, Kind, Wallet, sign};
 use haetae_wire::convert::timestamp;
 use haetae_wire::intake::v1::watch::Start;
 use haetae_wire::signed::open_arrival;
@@ -246,6 +246,49 @@ async fn what_waits_is_told_as_a_warning_and_what_became_of_it() {
     assert_eq!(last.replaced_by, conflict.compute_txid().to_string());
     mesh.read_all().await;
     assert_eq!(waiting().await.len(), 4, "it is not dropped besides");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pays_more_takes_the_place_of_what_waits_and_only_what_a_block_holds_is_followed() {
+    let mesh = Coins::started_with(BcoinOptions { replace_by_fee: true, ..BcoinOptions::default() }).await;
+    let mut thief = wallet("thief");
+    mesh.endow(&mut thief, &[500_000]).await;
+    let _replica = mesh.replica().await;
+    let watch = mesh.watch_from(of(&thief), &watch_of(TaintRule::TracedFirst, 500_000)).await;
+    let waiting = async |count: usize| {
+        let told = async || mesh.of_kind::<wire::Waiting>(watch, "waiting").await;
+        eventually("it is told", async || told().await.len() >= count).await;
+        told().await
+    };
+    let (coin, output) = thief.coins().next().unwrap().clone();
+    let pay = |payee: &str, fee: u64| {
+        let paid = vec![to(&wallet(payee), 500_000 - fee)];
+        sign(&[(coin, output.clone(), &thief)], paid, Sequence::ENABLE_RBF_NO_LOCKTIME).unwrap()
+    };
+    let [first, second, third] = [pay("one", FEE), pay("two", 2 * FEE), pay("three", 3 * FEE)];
+    mesh.chain.send(&first).await.unwrap();
+    waiting(1).await;
+    mesh.chain.send(&second).await.unwrap();
+    waiting(3).await;
+    mesh.chain.send(&third).await.unwrap();
+    waiting(5).await;
+    mesh.chain.mine(1).await.unwrap();
+    let told = waiting(6).await;
+
+    use wire::WaitingState::{Included, Replaced, Seen};
+    let [first, second, third] = [first, second, third].map(|transaction| transaction.compute_txid().to_string());
+    let of_one = |transaction: &str| -> Vec<_> {
+        let told = told.iter().filter(|told| told.transaction == transaction);
+        told.map(|told| (told.state(), told.replaced_by.clone())).collect()
+    };
+    assert_eq!(of_one(&first), [(Seen, String::new()), (Replaced, second.clone())]);
+    assert_eq!(of_one(&second), [(Seen, String::new()), (Replaced, third.clone())]);
+    assert_eq!(of_one(&third), [(Seen, String::new()), (Included, String::new())]);
+    let hops = mesh.hops(watch, 1).await;
+    assert_eq!(short(&hops), [(of(&wallet("three")).to_string(), "out/0".to_owned(), 500_000 - 3 * FEE, 1)]);
+    for payee in ["one", "two"] {
+        assert!(mesh.questions("upbit", &of(&wallet(payee))).await.is_empty(), "{payee} was never paid");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,6 +139,33 @@ async fn a_budget_and_a_filter_say_what_they_leave_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trace_of_a_time_knows_neither_what_was_before_nor_what_came_after() {
+    let mesh = Mesh::start().await;
+    let replica = mesh.replica().await;
+    let watch = mesh.watch(&WatchOf::coins(0, 1_000)).await;
+    for (n, (from, to, amount)) in [(0, 1, 700), (0, 2, 200), (1, 3, 600), (2, 4, 150)].into_iter().enumerate() {
+        mesh.chain.pay(from, to, amount).await;
+        // One after the other, so that none is seen together with another.
+        eventually("it is followed", async || mesh.of_kind::<wire::Hop>(watch, "hop").await.len() > n).await;
+    }
+    let whole = trace(&replica, &[watch], wire::TraceQuery::default()).await.unwrap();
+    let amount = |edge: &wire::TraceEdge| edge.traced_amount.clone();
+    let seen = |amount: &str| whole.edges.iter().find(|edge| edge.traced_amount == amount).unwrap().time;
+    let [second, third] = ["200", "600"].map(seen);
+    assert!(second.is_some() && third.is_some());
+    let of = async |since, until| {
+        let filter = Some(wire::TraceFilter { since, until, ..Default::default() });
+        let trace = trace(&replica, &[watch], wire::TraceQuery { filter, ..Default::default() }).await.unwrap();
+        trace.edges.iter().map(amount).collect::<Vec<_>>()
+    };
+    assert_eq!(of(None, None).await, ["700", "200", "600", "150"]);
+    assert_eq!(of(second, None).await, ["200", "150"], "from then on, and not beyond what was before");
+    assert_eq!(of(None, third).await, ["700", "200"], "until then, and without that moment itself");
+    assert_eq!(of(second, third).await, ["200"]);
+    assert!(of(third, second).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fees_and_money_that_was_never_at_the_root_are_told_at_the_accounts() {
     let mesh = Mesh::start().await;
     let replica = mesh.replica().await;
