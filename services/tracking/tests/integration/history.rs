@@ -68,6 +68,9 @@ async fn a_theft_of_hours_ago_is_followed_to_the_head_and_on_without_a_gap_or_a_
     let finals: Vec<_> = finals.iter().map(|changed| (changed.hop_id.as_str(), changed.finality())).collect();
     let old = found[..2].iter().map(|hop| (hop.hop_id.as_str(), wire::Finality::Final));
     assert_eq!(finals, old.collect::<Vec<_>>(), "old hops are final at once");
+    // Of those that wait at a connector, the last is sent first.
+    let asked = mesh.all_questions("upbit").await.into_iter().map(|(order, _)| order.target.account);
+    assert_eq!(asked.collect::<Vec<_>>(), [1, 2, 3].map(|n| mesh.chain.account(n)), "where money is now is asked last");
 
     for (account, exchange) in [(1, "upbit"), (1, "bithumb"), (2, "upbit"), (2, "bithumb")] {
         mesh.answer(exchange, &mesh.chain.account(account), ConfirmationAnswer::NotHeld).await;

@@ -405,12 +405,18 @@ impl<C> Mesh<C> {
         self.stream(watch).await.iter().filter(|said| said.kind == kind).map(Said::read).collect()
     }
 
-    /// Questions to an exchange about an account, verified as the exchange would, oldest first.
-    pub(crate) async fn questions(&self, exchange: &str, account: &Account) -> Vec<(Order, Vec<u8>)> {
+    /// Questions to an exchange, verified as the exchange would, in the order of the log.
+    pub(crate) async fn all_questions(&self, exchange: &str) -> Vec<(Order, Vec<u8>)> {
         let said = self.said().await;
         let to = said.into_iter().filter(|s| s.kind == "question" && s.audience.as_deref() == Some(exchange));
-        let opened = to.map(|s| (open_order_envelope(&s.payload, &self.keyring).unwrap().order, s.payload));
-        opened.filter(|(order, _)| order.target.account == *account).collect()
+        to.map(|s| (open_order_envelope(&s.payload, &self.keyring).unwrap().order, s.payload)).collect()
+    }
+
+    /// Those about an account.
+    pub(crate) async fn questions(&self, exchange: &str, account: &Account) -> Vec<(Order, Vec<u8>)> {
+        let mut questions = self.all_questions(exchange).await;
+        questions.retain(|(order, _)| order.target.account == *account);
+        questions
     }
 
     /// Waits for a question.
