@@ -108,6 +108,16 @@ pub struct Refusal {
     pub retry: bool,
 }
 
+impl Refusal {
+    /// Whether it says "not now": the same is then ordered again, as the next revision. So it does where the exchange says so,
+    /// and where it judged not what was ordered but how that came: too late, or signed or proven by keys that it does not
+    /// know, or not any more.
+    pub fn is_for_now(&self) -> bool {
+        use RefusalReason::{OrderExpired, ProofInvalid, SignatureInvalid};
+        self.retry || matches!(self.reason, OrderExpired | SignatureInvalid | ProofInvalid)
+    }
+}
+
 /// Grounds of refusal: those of Regulation (EU) 2023/1543, then what a machine finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RefusalReason {

@@ -55,17 +55,21 @@ pub(crate) struct Due {
     pub(crate) attempts: i64,
 }
 
-/// Takes an order in, and drops lower revisions of its leg that are still due. Read again, it changes nothing; another
-/// order with the same leg and revision violates the table's uniqueness.
-pub(crate) async fn take_in(tx: &mut PgConnection, delivery: NewDelivery<'_>, now: Moment) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into delivery
-            (order_sha256, leg_id, revision, wanted, agency, case_number, signed_order, traceparent,
-             taken_at, expires_at, next_attempt_at, state)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9,
-             case when exists (select from delivery where leg_id = $2 and revision > $3)
-                  then 'superseded' else 'due' end)
-         on conflict (order_sha256) do nothing",
+/// Takes an order in, and drops lower revisions of its leg that are still due. Gives the revisions that are dropped without
+/// ever having been sent. Read again, it changes nothing; another order with the same leg and revision violates the table's
+/// uniqueness.
+pub(crate) async fn take_in(tx: &mut PgConnection, delivery: NewDelivery<'_>, now: Moment) -> sqlx::Result<Vec<i64>> {
+    let came_late: Option<i64> = sqlx::query_scalar(
+        "with taken as (
+             insert into delivery
+                (order_sha256, leg_id, revision, wanted, agency, case_number, signed_order, traceparent,
+                 taken_at, expires_at, next_attempt_at, state, settled_at)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9,
+                    case when late then 'superseded' else 'due' end, case when late then $9 end
+             from (select exists (select from delivery where leg_id = $2 and revision > $3) as late) as other
+             on conflict (order_sha256) do nothing
+             returning revision, state)
+         select revision from taken where state = 'superseded'",
     )
     .bind(delivery.order_sha256)
     .bind(delivery.leg.0)
@@ -77,19 +81,22 @@ pub(crate) async fn take_in(tx: &mut PgConnection, delivery: NewDelivery<'_>, no
     .bind(delivery.traceparent)
     .bind(now)
     .bind(delivery.expires_at)
-    .execute(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    sqlx::query(
-        "update delivery set state = 'superseded', settled_at = $3
-         where leg_id = $1 and revision < $2 and state = 'due'",
+    let dropped: Vec<i64> = sqlx::query_scalar(
+        "with dropped as (
+             update delivery set state = 'superseded', settled_at = $3
+             where leg_id = $1 and revision < $2 and state = 'due'
+             returning revision, attempts)
+         select revision from dropped where attempts = 0 order by revision",
     )
     .bind(delivery.leg.0)
     .bind(i64::from(delivery.revision))
     .bind(now)
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
     sqlx::query("select pg_notify($1, '')").bind(DUE).execute(tx).await?;
-    Ok(())
+    Ok(dropped.into_iter().chain(came_late).collect())
 }
 
 /// Takes up to `limit` orders that are due for an attempt that will be over at `until`: releases first, then freezes

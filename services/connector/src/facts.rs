@@ -73,7 +73,7 @@ pub(crate) fn overdue(exchange: &ExchangeId, order: &Overdue, now: Moment) -> Ne
     entry(exchange, Some(order.leg), "overdue", fact.encode_to_vec(), now)
 }
 
-/// An order expired and the exchange never saw it.
+/// The exchange never saw an order and will not see it: it expired, or a higher revision came before it was ever sent.
 pub(crate) fn undelivered(exchange: &ExchangeId, leg: LegId, revision: u32, now: Moment) -> NewEntry {
     let fact = v1::OrderUndelivered { exchange: exchange.to_string(), leg_id: leg.to_string(), revision };
     entry(exchange, Some(leg), "undelivered", fact.encode_to_vec(), now)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use async_trait::async_trait;
 use haetae_core::{ExchangeId, Moment, RequestId, micros};
-use haetae_ledger::{FollowedEntry, HandleError, Handler};
+use haetae_ledger::{FollowedEntry, HandleError, Handler, Log};
 use haetae_wire::{
     exchange::v1::SignedOrder,
     freeze::v1::DispatchMoved,
@@ -18,6 +18,7 @@ use sqlx::PgConnection;
 use crate::{
     db::{self, NewDelivery},
     delivery::Wanted,
+    facts,
 };
 
 /// Takes in what another service's log addresses to this exchange.
@@ -26,6 +27,8 @@ pub(crate) struct Orders {
     pub(crate) exchange: ExchangeId,
     /// Pinned keys.
     pub(crate) keyring: Arc<Keyring>,
+    /// The connector's log.
+    pub(crate) log: Log,
 }
 
 #[async_trait]
@@ -78,6 +81,12 @@ impl Orders {
             traceparent: entry.traceparent(),
             expires_at: opened.order.expires_at,
         };
-        Ok(db::take_in(tx, delivery, now).await?)
+        let leg = delivery.leg;
+        // Its signer counts an order of which nothing is known as one that the exchange may have taken in.
+        let unsent =
+            db::take_in(tx, delivery, now).await?.into_iter().filter_map(|revision| u32::try_from(revision).ok());
+        let facts = unsent.map(|revision| facts::undelivered(&self.exchange, leg, revision, now)).collect();
+        self.log.append_all(tx, facts).await?;
+        Ok(())
     }
 }

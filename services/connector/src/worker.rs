@@ -66,7 +66,7 @@ impl Connector {
 
     /// What follows from tracking's and freeze's logs.
     pub fn orders(&self) -> impl Handler + use<> {
-        Orders { exchange: self.exchange.clone(), keyring: Arc::clone(&self.keyring) }
+        Orders { exchange: self.exchange.clone(), keyring: Arc::clone(&self.keyring), log: self.log.clone() }
     }
 
     /// How the line stands, for operators.

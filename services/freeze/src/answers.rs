@@ -4,7 +4,7 @@
 //! ours, byte for byte. What does not is counted and otherwise ignored; the connector's log keeps it.
 
 use async_trait::async_trait;
-use haetae_core::{EventContent, ExchangeId, LegId, LegReport, LegState, Moment};
+use haetae_core::{EventContent, ExchangeId, LegId, LegReport, LegState, Moment, Refusal};
 use haetae_ledger::{FollowedEntry, HandleError, Handler};
 use haetae_wire::connector::v1::{EventReceived, OrderUndelivered, ReceiptReceived};
 use haetae_wire::signed::{open_event, open_receipt};
@@ -70,6 +70,7 @@ impl Answers {
         if ordered != Some(report.order_sha256) {
             return ignore(&self.exchange, Ignored::OtherOrder);
         }
+        let for_now = report.refusal.as_ref().is_some_and(Refusal::is_for_now);
         let reported = Reported {
             revision: report.revision,
             state: report.state,
@@ -77,7 +78,7 @@ impl Answers {
             frozen: report.frozen,
             refusal: report.refusal.map(|refusal| refusal.reason),
         };
-        let command = Command::Reported { leg: report.leg, reported, holder: report.holder, stored_at };
+        let command = Command::Reported { leg: report.leg, reported, holder: report.holder, for_now, stored_at };
         self.decisions.decide(tx, request, command, now()).await
     }
 

@@ -97,6 +97,7 @@ impl Arrivals {
             Some((watch?, target?))
         })?;
         db::take_turn(tx).await?;
+        db::contest(tx, watch, &target, contested).await?;
         for request in db::frozen_at(tx, watch, &target).await? {
             let command = Command::Contested { target: target.clone(), contested };
             self.0.decide(tx, request, command, now()).await?;

@@ -72,10 +72,12 @@ pub enum Command {
         reported: Reported,
         /// The account holder, where it says.
         holder: Option<String>,
+        /// With a refusal: it is one for now.
+        for_now: bool,
         /// When its statement was stored.
         stored_at: Moment,
     },
-    /// An order expired before the exchange had seen it.
+    /// The exchange has not seen an order, and never will.
     Undelivered {
         /// The leg.
         leg: LegId,
@@ -114,7 +116,9 @@ pub struct Now<'a> {
     pub at: Moment,
     /// The halts in force.
     pub brake: &'a Brake,
-    /// Back-off of releases that are refused.
+    /// Accounts that more than one exchange says it holds.
+    pub contested: &'a BTreeSet<Target>,
+    /// Back-off of what is refused and not given up.
     pub pace: Pace,
 }
 
@@ -128,6 +132,7 @@ impl Authority {
                 let (arrival, exchange) = (found.arrival, found.exchange.clone());
                 then.standing(standing::Command::Serve(found));
                 then.each_leg(|leg| leg.exchange == exchange, &leg::Command::Restore(arrival));
+                then.lower(arrival, &exchange);
             }
             Command::Retracted { arrival, exchange } => {
                 then.standing(standing::Command::Withdraw { arrival, exchange: exchange.clone() });
@@ -136,8 +141,8 @@ impl Authority {
             Command::Contested { target, contested } => {
                 then.each_leg(|leg| leg.target == target, &leg::Command::Contest(contested));
             }
-            Command::Reported { leg, reported, holder, stored_at } => {
-                then.leg(leg, leg::Command::Report { reported, holder, stored_at });
+            Command::Reported { leg, reported, holder, for_now, stored_at } => {
+                then.leg(leg, leg::Command::Report { reported, holder, for_now, stored_at });
             }
             Command::Undelivered { leg, revision } => then.leg(leg, leg::Command::Undelivered { revision }),
             Command::Release(legs) => legs.into_iter().for_each(|leg| then.release(leg)),
@@ -210,6 +215,7 @@ impl Unfolding<'_> {
             self.push(Event::Leg(id, event.clone()));
             match event {
                 leg::Event::Settled { keep } => self.standing(standing::Command::Settle { leg: id, keep }),
+                leg::Event::Lowered { keep } => self.standing(standing::Command::Lower { leg: id, keep }),
                 leg::Event::Holder(holder) => self.standing(standing::Command::Holder { leg: id, holder }),
                 _ => {}
             }
@@ -249,7 +255,38 @@ impl Unfolding<'_> {
             let desired = Desired::Frozen { cap, until };
             self.open(id, line.id, &found.exchange, &found.target, &found.asset, desired);
         }
+        let Some(leg) = self.state.legs.get(&id) else { return };
+        let mut grounds: BTreeSet<ArrivalId> = leg.live_grounds().into_iter().collect();
+        grounds.insert(found.arrival);
+        let cap = cap.min(self.traced(&found.exchange, &grounds));
         self.leg(id, leg::Command::Freeze { cap, until, ground: Some(found.arrival) });
+    }
+
+    /// No leg asks for more than what its grounds are worth now that this arrival is back. What it had reserved stays
+    /// reserved until the exchange has taken that in.
+    fn lower(&mut self, arrival: ArrivalId, exchange: &ExchangeId) {
+        let grounded = |leg: &&Leg| leg.exchange == *exchange && leg.live_grounds().contains(&arrival);
+        let legs: Vec<Leg> = self.state.legs.values().filter(grounded).cloned().collect();
+        for leg in legs {
+            let worth = self.traced(exchange, &leg.live_grounds().into_iter().collect());
+            let reserved = self.state.standing.as_ref().and_then(|standing| standing.reserves.get(&leg.id));
+            // What its exchange has answered for may be less already, or nothing.
+            let more = reserved.is_some_and(|reserve| reserve.amount > worth);
+            if let Desired::Frozen { cap, until } = leg.desired
+                && more
+                && worth < cap
+                && !worth.is_zero()
+            {
+                self.leg(leg.id, leg::Command::Freeze { cap: worth, until, ground: None });
+            }
+        }
+    }
+
+    /// How much of some arrivals at an exchange is traced, all together.
+    fn traced(&self, exchange: &ExchangeId, arrivals: &BTreeSet<ArrivalId>) -> Amount {
+        let claims = self.state.standing.iter().flat_map(|standing| &standing.claims);
+        let these = claims.filter(|claim| claim.found.exchange == *exchange && arrivals.contains(&claim.found.arrival));
+        these.map(|claim| claim.found.traced).sum()
     }
 
     fn open(
@@ -280,7 +317,7 @@ impl Unfolding<'_> {
             owed: None,
             refusals: 0,
             retracted: BTreeSet::new(),
-            contested: false,
+            contested: self.now.contested.contains(target),
         };
         self.push(Event::Opened(Box::new(leg)));
     }

@@ -7,9 +7,11 @@ mod measures;
 mod statements;
 mod text;
 
+use std::collections::BTreeMap;
+
 use haetae_core::{ExchangeId, LegId, Moment, RequestId, Target, WatchId};
-use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 pub(crate) use authorities::{create, load, save};
@@ -17,8 +19,8 @@ pub(crate) use halts::{brake, halt, lift};
 pub(crate) use legs::{Signed, page};
 pub(crate) use measures::{STATES, legs_by_state, oldest_unanswered, release_ordered_at};
 pub(crate) use statements::{
-    arrival_envelope, arrivals_of, authorisation, cancellation, exchanges_of_case, in_force, retract_arrival,
-    store_arrival, store_authorisation,
+    arrival_envelope, arrivals_of, authorisation, cancellation, contest, contested, exchanges_of_case, in_force,
+    retract_arrival, store_arrival, store_authorisation,
 };
 
 /// The service's tables.
@@ -77,6 +79,28 @@ pub(crate) async fn waiting(conn: &mut PgConnection) -> Result<Vec<RequestId>, s
          group by request order by min(opened_at) nulls last, min(number) nulls last, request",
     );
     requests(query, conn).await
+}
+
+/// What waits for a resume though no halt stops it any more: how much of it, by request. It could not be sent.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn left_waiting(pool: &PgPool) -> Result<BTreeMap<RequestId, u64>, sqlx::Error> {
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(
+        "select w.request, count(*) from (
+            select request, exchange from claim where rest = 'halted'
+            union all
+            select request, exchange from leg where owed_on_resume
+         ) as w join authority a on a.request = w.request
+         where not exists (
+            select from halt h
+            where h.scope = 'everything' or (h.scope = 'exchange' and h.exchange = w.exchange)
+               or (h.scope = 'case' and h.agency = a.agency and h.case_number = a.case_number))
+         group by w.request",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|(request, count)| (RequestId(request), count.unsigned_abs())).collect())
 }
 
 /// Where an order is owed whose time has come.

@@ -45,11 +45,12 @@ impl Decisions {
     ) -> Result<(), HandleError> {
         let Some(before) = db::load(conn, request).await? else { return Ok(()) };
         let brake = db::brake(conn).await?;
+        let contested = db::contested(conn, request).await?;
         let stored_at = match &command {
             Command::Reported { stored_at, .. } => *stored_at,
             _ => now,
         };
-        let events = before.decide(command, Now { at: now, brake: &brake, pace: self.pace });
+        let events = before.decide(command, Now { at: now, brake: &brake, contested: &contested, pace: self.pace });
         if events.is_empty() {
             return Ok(());
         }
@@ -149,7 +150,8 @@ impl Decisions {
         Ok(())
     }
 
-    /// Sends what had waited under one authority. What one lacks must not hold up the others: it goes on waiting.
+    /// Sends what had waited under one authority. What one lacks must not hold up the others: it goes on waiting, and is
+    /// [tried again](Self::send_what_no_halt_stops).
     async fn resume(&self, conn: &mut PgConnection, request: RequestId, now: Moment) -> Result<(), HandleError> {
         let mut savepoint = conn.begin().await?;
         match self.decide(&mut savepoint, request, Command::Resume, now).await {
@@ -168,17 +170,29 @@ impl Decisions {
     /// # Errors
     /// When the database fails, or an order cannot be signed; the others are sent nevertheless.
     pub(crate) async fn send_what_is_due(&self, now: Moment) -> anyhow::Result<()> {
+        let mut conn = self.log.pool().acquire().await?;
+        let due = db::due(&mut conn, now).await?;
+        drop(conn);
+        self.tell_each(due, &Command::Due, now).await
+    }
+
+    /// Sends what waits for a resume that has been: then it could not be sent.
+    ///
+    /// # Errors
+    /// As [`send_what_is_due`](Self::send_what_is_due).
+    pub(crate) async fn send_what_no_halt_stops(&self, now: Moment) -> anyhow::Result<()> {
+        let left: Vec<RequestId> = db::left_waiting(self.log.pool()).await?.into_keys().collect();
+        self.tell_each(left, &Command::Resume, now).await
+    }
+
+    /// Decides for one authority after the other, in a transaction each: what one lacks must not hold up another's release.
+    async fn tell_each(&self, requests: Vec<RequestId>, command: &Command, now: Moment) -> anyhow::Result<()> {
         let mut outcome = Ok(());
-        let due = {
-            let mut conn = self.log.pool().acquire().await?;
-            db::due(&mut conn, now).await?
-        };
-        for request in due {
-            // A transaction each: what one authority lacks must not hold up another's release.
+        for request in requests {
             let mut tx = self.log.begin().await?;
             db::take_turn(&mut tx).await?;
             let span = tracing::info_span!("send what is due", %request);
-            match self.decide(&mut tx, request, Command::Due, now).instrument(span).await {
+            match self.decide(&mut tx, request, command.clone(), now).instrument(span).await {
                 Ok(()) => self.log.commit(tx).await?,
                 Err(HandleError::Poison(error) | HandleError::Retry(error)) => outcome = Err(error),
             }

@@ -136,10 +136,12 @@ pub enum Command {
         reported: Reported,
         /// The account holder, where it says.
         holder: Option<String>,
+        /// With a refusal: it is one for now.
+        for_now: bool,
         /// When its statement was stored.
         stored_at: Moment,
     },
-    /// The order of this revision expired before the exchange had seen it.
+    /// The exchange has not seen the order of this revision, and never will.
     Undelivered {
         /// The revision.
         revision: u32,
@@ -195,6 +197,11 @@ pub enum Event {
     /// The exchange has answered for good, or cannot be asked any more: at most this much can be withheld there.
     Settled {
         /// The most that can still be withheld.
+        keep: Amount,
+    },
+    /// The exchange has taken in a lower cap: at most this much can be withheld there.
+    Lowered {
+        /// The most that can be withheld.
         keep: Amount,
     },
     /// A ground was taken back.
@@ -286,7 +293,8 @@ impl Leg {
         leg
     }
 
-    fn live_grounds(&self) -> Vec<ArrivalId> {
+    /// The arrivals that its next order names.
+    pub fn live_grounds(&self) -> Vec<ArrivalId> {
         self.grounds.iter().filter(|ground| !ground.refused).map(|ground| ground.arrival).collect()
     }
 
@@ -306,12 +314,16 @@ impl Leg {
                 });
                 Ok(events)
             }
-            Command::Report { reported, holder, stored_at } => self.hear(reported, holder, stored_at, at),
+            Command::Report { reported, holder, for_now, stored_at } => {
+                self.hear(reported, holder, for_now, stored_at, at)
+            }
             Command::Undelivered { revision } => {
                 let answered = self.reported.is_some_and(|word| word.revision.get() == revision);
                 if revision == 0 || revision > self.revision() {
                     Err(Refusal::NeverOrdered)
-                } else if revision < self.revision() || answered || self.owed.is_some() {
+                } else if revision < self.revision() {
+                    self.learn(revision, false)
+                } else if answered || self.owed.is_some() {
                     Err(Refusal::Stale)
                 } else {
                     let mut events = vec![Event::Answered { revision, taken_in: false }];
@@ -407,6 +419,7 @@ impl Leg {
                 }
             }
             Event::Answered { revision, taken_in } => self.mark(*revision, *taken_in),
+            Event::Lowered { .. } => {}
             Event::RefusedAgain => self.refusals = self.refusals.saturating_add(1),
             Event::Holder(holder) => self.holder = Some(holder.clone()),
             Event::Bound(at) => self.binding_at = Some(*at),

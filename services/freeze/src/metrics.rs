@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     ignored: Counter<u64>,
     legs: Gauge<u64>,
     oldest: Gauge<f64>,
+    left_waiting: Gauge<u64>,
 }
 
 /// Why an exchange's statement, or a connector's word, was not acted on.
@@ -79,6 +80,10 @@ impl Metrics {
                 .with_unit("s")
                 .with_description("Age of the oldest order whose exchange has not answered it")
                 .build(),
+            left_waiting: meter
+                .u64_gauge("haetae.freeze.left_waiting")
+                .with_description("Arrivals and legs that no halt holds back, and that could not be sent when it ended")
+                .build(),
         }
     }
 
@@ -128,10 +133,12 @@ fn of(exchange: &ExchangeId) -> KeyValue {
 pub(crate) async fn run(pool: PgPool, cancel: CancellationToken) -> anyhow::Result<()> {
     let mut tick = tokio::time::interval(MEASURE);
     while cancel.run_until_cancelled(tick.tick()).await.is_some() {
-        let (Ok(states), Ok((freeze, release))) = (db::legs_by_state(&pool).await, db::oldest_unanswered(&pool).await)
+        let (Ok(states), Ok((freeze, release)), Ok(left)) =
+            (db::legs_by_state(&pool).await, db::oldest_unanswered(&pool).await, db::left_waiting(&pool).await)
         else {
             continue;
         };
+        METRICS.left_waiting.record(left.values().copied().sum(), &[]);
         for state in db::STATES {
             // A state that no leg is in any more must not keep its last count.
             let count = states.iter().find(|(of, _)| of == state).map_or(0, |(_, count)| count.unsigned_abs());

@@ -111,8 +111,10 @@ pub enum Rest {
     None,
     /// It waits.
     Waits(Unserved),
-    /// It is not served any more: the exchange has answered for good, or the arrival was taken back.
+    /// It is not served any more: the exchange has answered for good.
     Closed,
+    /// It is not served as long as the arrival is taken back.
+    Withdrawn,
 }
 
 /// Why an arrival is not frozen, or not in full.
@@ -155,6 +157,13 @@ pub enum Command {
         /// How much.
         keep: Amount,
     },
+    /// The exchange has taken in that the leg withholds at most this much, which is less than it was.
+    Lower {
+        /// The leg.
+        leg: LegId,
+        /// How much.
+        keep: Amount,
+    },
     /// The exchange says who holds the account.
     Holder {
         /// The leg.
@@ -173,7 +182,7 @@ pub enum Command {
 /// What happened to a standing freeze.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An arrival is to be served.
+    /// An arrival is to be served; or it is back, and may be worth more or less than it was.
     Came(Found),
     /// Part of a cap was reserved for an arrival.
     Reserved {
@@ -202,8 +211,15 @@ pub enum Event {
         /// Where it was said to be.
         exchange: ExchangeId,
     },
-    /// A leg's reserve is now this.
+    /// A leg's reserve is now this, and what it was for is answered.
     Settled {
+        /// The leg.
+        leg: LegId,
+        /// The reserve.
+        keep: Amount,
+    },
+    /// A leg's reserve is now this.
+    Lowered {
         /// The leg.
         leg: LegId,
         /// The reserve.
@@ -256,8 +272,12 @@ impl Standing {
         let mut then = Unfolding::of(self);
         match command {
             Command::Serve(found) => {
-                let withdrawn = |claim: &Claim| claim.rest == Rest::Closed && claim.granted.is_zero();
-                if self.claim(found.arrival, &found.exchange).is_some_and(|claim| !withdrawn(claim)) {
+                let news = |claim: &Claim| match claim.rest {
+                    Rest::Withdrawn => true,
+                    Rest::Closed => claim.found != found,
+                    Rest::None | Rest::Waits(_) => false,
+                };
+                if self.claim(found.arrival, &found.exchange).is_some_and(|claim| !news(claim)) {
                     return Err(Refusal::KnownArrival);
                 }
                 let (arrival, exchange) = (found.arrival, found.exchange.clone());
@@ -266,7 +286,7 @@ impl Standing {
             }
             Command::Withdraw { arrival, exchange } => {
                 let claim = self.claim(arrival, &exchange).ok_or(Refusal::UnknownArrival)?;
-                if claim.rest == Rest::Closed {
+                if matches!(claim.rest, Rest::Closed | Rest::Withdrawn) {
                     return Err(Refusal::Unchanged);
                 }
                 then.push(Event::Withdrawn { arrival, exchange });
@@ -279,9 +299,16 @@ impl Standing {
                 }
                 let asset = reserve.asset.clone();
                 then.push(Event::Settled { leg, keep });
-                then.reconsider(brake, now, |claim| {
-                    claim.found.asset == asset && claim.rest == Rest::Waits(Unserved::CapExhausted)
-                });
+                then.reconsider(brake, now, |claim| waits_for(&asset, claim));
+            }
+            Command::Lower { leg, keep } => {
+                let reserve = self.reserves.get(&leg).ok_or(Refusal::UnknownLeg)?;
+                if keep >= reserve.amount {
+                    return Err(Refusal::Unchanged);
+                }
+                let asset = reserve.asset.clone();
+                then.push(Event::Lowered { leg, keep });
+                then.reconsider(brake, now, |claim| waits_for(&asset, claim));
             }
             Command::Holder { leg, holder } => {
                 let reserve = self.reserves.get(&leg).ok_or(Refusal::UnknownLeg)?;
@@ -318,7 +345,13 @@ impl Standing {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Came(found) => match self.claim_mut(found.arrival, &found.exchange) {
-                Some(claim) => *claim = Claim { found: found.clone(), granted: Amount::ZERO, rest: Rest::None },
+                Some(claim) => {
+                    claim.granted = claim.granted.min(found.traced);
+                    claim.found = found.clone();
+                    if claim.rest == Rest::Withdrawn {
+                        claim.rest = Rest::None;
+                    }
+                }
                 None => self.claims.push(Claim { found: found.clone(), granted: Amount::ZERO, rest: Rest::None }),
             },
             Event::Reserved { found, leg, grant, total, at } => {
@@ -343,7 +376,12 @@ impl Standing {
             }
             Event::Withdrawn { arrival, exchange } => {
                 if let Some(claim) = self.claim_mut(*arrival, exchange) {
-                    claim.rest = Rest::Closed;
+                    claim.rest = Rest::Withdrawn;
+                }
+            }
+            Event::Lowered { leg, keep } => {
+                if let Some(reserve) = self.reserves.get_mut(leg) {
+                    reserve.amount = *keep;
                 }
             }
             Event::Settled { leg, keep } => {
@@ -386,6 +424,11 @@ impl Standing {
     fn claim_mut(&mut self, arrival: ArrivalId, exchange: &ExchangeId) -> Option<&mut Claim> {
         self.claims.iter_mut().find(|claim| claim.found.arrival == arrival && claim.found.exchange == *exchange)
     }
+}
+
+/// Whether a freed reserve may serve a claim.
+fn waits_for(asset: &Asset, claim: &Claim) -> bool {
+    claim.found.asset == *asset && claim.rest == Rest::Waits(Unserved::CapExhausted)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use haetae_wire::{
     operations::v1::status_service_server::StatusServiceServer,
     registry::Registry,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
@@ -36,6 +37,9 @@ use crate::orders::Orders;
 
 /// How often it is looked whether an order is due.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How often it is tried again to send what could not be sent when dispatch was resumed.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a replica does, apart from where its peers are: what follows from each log, what is sent when it is due, what
 /// is answered.
@@ -93,8 +97,14 @@ impl Replica {
     pub async fn chase(self, cancel: CancellationToken) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tried = Instant::now();
         while cancel.run_until_cancelled(tick.tick()).await.is_some() {
-            if let Err(error) = self.0.send_what_is_due(now()).await {
+            let mut sent = self.0.send_what_is_due(now()).await;
+            if tried.elapsed() >= TRY_AGAIN {
+                sent = sent.and(self.0.send_what_no_halt_stops(now()).await);
+                tried = Instant::now();
+            }
+            if let Err(error) = sent {
                 tracing::error!(error = format!("{error:#}"), "what is due cannot be sent; it is tried again");
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haetae_core::{
     Authorisation, AuthorisationId, Breach, ConfirmationAnswer, Desired, ExchangeId, LegId, LegReport, LegState,
-    Moment, Order, RefusalReason, RequestId, Target, TransferId, WalletRole, WatchId, micros, within,
+    Moment, Order, RequestId, Target, TransferId, WalletRole, WatchId, micros, within,
 };
 
 use crate::knowledge::{Holder, Standing};
@@ -158,9 +158,7 @@ impl Question {
                 searched: said.wallets_searched.clone(),
                 role: said.wallet_role,
             }),
-            (LegState::Refused, _, Some(refusal)) => {
-                Answer::Refused { retry: refusal.retry || refusal.reason == RefusalReason::OrderExpired }
-            }
+            (LegState::Refused, _, Some(refusal)) => Answer::Refused { retry: refusal.is_for_now() },
             _ => return false,
         };
         let known = self.order(report.revision.get()) == Some(&report.order_sha256);

@@ -191,10 +191,8 @@ fn settle_arrival(
     match (said, now) {
         (said, Some(now)) if said == Some(&now) => Some(now),
         (said, Some(now)) => {
-            // Who acts on settled arrivals must hear that it is not one, before hearing what it is instead.
-            if let Some(said) =
-                said.filter(|said| said.state == ArrivalState::Settled && now.state == ArrivalState::HeldBack)
-            {
+            // Who acts on settled arrivals must hear that it is not the one that was said, before hearing what it is instead.
+            if let Some(said) = said.filter(|said| said.state == ArrivalState::Settled) {
                 say(&retracted(said));
             }
             say(&now);

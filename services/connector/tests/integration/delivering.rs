@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haetae_testkit::proxy::Mode;
-use haetae_wire::connector::v1::ReceiptReceived;
+use haetae_wire::connector::v1::{OrderUndelivered, ReceiptReceived};
 use haetae_wire::signed::order_identity;
 use prost::Message;
 use serde_json::json;
@@ -184,6 +184,31 @@ async fn a_lower_revision_that_comes_late_is_not_sent() {
     let book = scene.exchange.book();
     let of_leg = book.submitted.iter().filter(|submitted| submitted.opened.order.leg == case.release(2).leg);
     assert_eq!(of_leg.map(|submitted| submitted.opened.order.revision.get()).collect::<Vec<_>>(), [2]);
+    drop(book);
+    let unsent = scene.wait_for::<OrderUndelivered>("undelivered", 1).await;
+    assert_eq!(
+        unsent.iter().map(|fact| (fact.leg_id.clone(), fact.revision)).collect::<Vec<_>>(),
+        [(case.release(2).leg.to_string(), 1)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_order_that_was_overtaken_before_it_was_sent_it_is_said_that_the_exchange_never_saw_it() {
+    let scene = Scene::new().await;
+    // Nothing is sent of a case that is halted.
+    let case = Case::new();
+    let _replica = scene.replica().await;
+    scene.halt(None).await;
+    let (first, second) = (case.freeze(1), case.freeze(2));
+    scene.order(&case, &first).await;
+    eventually("it waits", async || (scene.queued().await.len() == 1).then_some(())).await;
+    scene.order(&case, &second).await;
+    let unsent = scene.wait_for::<OrderUndelivered>("undelivered", 1).await;
+    assert_eq!((unsent[0].leg_id.clone(), unsent[0].revision), (first.leg.to_string(), 1));
+    scene.resume(None).await;
+    scene.receipt_of(second.leg).await;
+    let sent: Vec<u32> = scene.exchange.book().submitted.iter().map(|s| s.opened.order.revision.get()).collect();
+    assert_eq!((sent, scene.facts::<OrderUndelivered>("undelivered").await.len()), (vec![2], 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,8 +79,8 @@ fn arrival(n: u8) -> Arrival {
     }
 }
 
-fn found(n: u8) -> Found {
-    let Arrival { id, exchange, target, asset, traced, wallet_role, .. } = arrival(n);
+fn found(arrival: &Arrival) -> Found {
+    let Arrival { id, exchange, target, asset, traced, wallet_role, .. } = arrival.clone();
     Found { arrival: id, exchange, target, asset, traced, wallet_role }
 }
 
@@ -97,7 +97,7 @@ fn authorisation(of: &Authority, exchange: &ExchangeId, act: Act) -> Authorisati
         case: case(),
         ground: LegalGround { basis: "warrant".into(), citation: "Art. 215".into(), document: None, ratify_by: None },
         permitted: [OrderKind::Freeze].into(),
-        subject: Subject::Watch { watch: terms.watch, root: found(0).target },
+        subject: Subject::Watch { watch: terms.watch, root: arrival(0).target },
         caps: terms.caps.clone(),
         valid_from: NOON,
         valid_until: line.valid_until,
@@ -117,7 +117,15 @@ fn authorisation(of: &Authority, exchange: &ExchangeId, act: Act) -> Authorisati
 }
 
 /// Asks what an exchange will ask.
-fn assert_within(of: &Authority, leg: &Leg, revision: NonZeroU32, at: Moment, desired: Desired, grounds: &[ArrivalId]) {
+fn assert_within(
+    of: &Authority,
+    leg: &Leg,
+    revision: NonZeroU32,
+    at: Moment,
+    desired: Desired,
+    grounds: &[ArrivalId],
+    mut arrivals: Vec<Arrival>,
+) {
     let (desired, act) = match desired {
         Desired::Frozen { cap, until } => {
             let scope = FreezeScope::CreditsOfTransactions;
@@ -126,8 +134,7 @@ fn assert_within(of: &Authority, leg: &Leg, revision: NonZeroU32, at: Moment, de
         Desired::Released => (haetae_core::Desired::Released, Act::Cancel { legs: BTreeSet::new() }),
     };
     // A release needs no ground.
-    let named = |arrival: &Arrival| matches!(act, Act::Grant) && grounds.contains(&arrival.id);
-    let arrivals = (0..24).map(arrival).filter(named).collect();
+    arrivals.retain(|arrival| matches!(act, Act::Grant) && grounds.contains(&arrival.id));
     let order = Order {
         recipient: leg.exchange.clone(),
         leg: leg.id,
@@ -148,15 +155,33 @@ fn assert_within(of: &Authority, leg: &Leg, revision: NonZeroU32, at: Moment, de
 enum Step {
     Arrive(u8),
     Retract(u8),
-    Deliver { order: usize, answer: LegState },
-    Progress { leg: usize, state: LegState },
-    Hear { statement: usize, again: bool },
-    Lose { order: usize },
+    /// It is back, worth so much more or less than it was at first.
+    Return {
+        n: u8,
+        worth: u64,
+    },
+    Deliver {
+        order: usize,
+        answer: LegState,
+    },
+    Progress {
+        leg: usize,
+        state: LegState,
+    },
+    Hear {
+        statement: usize,
+        again: bool,
+    },
+    Lose {
+        order: usize,
+    },
     Release(usize),
     End,
     Halt(Option<usize>),
     Resume,
-    Wait { minutes: i64 },
+    Wait {
+        minutes: i64,
+    },
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -166,6 +191,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0_u8..24).prop_map(Step::Arrive),
         1 => (0_u8..24).prop_map(Step::Retract),
+        2 => (0_u8..24, 1_u64..60).prop_map(|(n, worth)| Step::Return { n, worth }),
         8 => (0_usize..8, answer).prop_map(|(order, answer)| Step::Deliver { order, answer }),
         3 => (0_usize..8, later).prop_map(|(leg, state)| Step::Progress { leg, state }),
         10 => (0_usize..8, any::<bool>()).prop_map(|(statement, again)| Step::Hear { statement, again }),
@@ -195,6 +221,8 @@ struct World {
     exchanges: BTreeMap<LegId, AtExchange>,
     statements: VecDeque<Command>,
     clock: i64,
+    /// What arrivals are worth that came back.
+    worth: BTreeMap<u8, u64>,
 }
 
 impl World {
@@ -207,11 +235,13 @@ impl World {
             exchanges: BTreeMap::new(),
             statements: VecDeque::new(),
             clock: 0,
+            worth: BTreeMap::new(),
         }
     }
 
     fn tell(&mut self, command: Command) -> Vec<Event> {
-        let now = Now { at: self.now, brake: &self.brake, pace: PACE };
+        let contested = BTreeSet::from([arrival(3).target]);
+        let now = Now { at: self.now, brake: &self.brake, contested: &contested, pace: PACE };
         let events = self.authority.decide(command, now);
         for event in &events {
             let before = self.authority.clone();
@@ -219,7 +249,8 @@ impl World {
             if let Event::Leg(leg, leg::Event::Ordered { revision, at, desired, grounds }) = event {
                 assert_eq!(revision.get(), before.legs[leg].revision() + 1, "revisions rise by one");
                 if before.standing.is_some() {
-                    assert_within(&before, &before.legs[leg], *revision, *at, *desired, grounds);
+                    let arrivals = (0..24).map(|n| self.arrival(n)).collect();
+                    assert_within(&before, &before.legs[leg], *revision, *at, *desired, grounds, arrivals);
                 }
                 if let Desired::Frozen { .. } = desired {
                     assert!(!self.brake.stops(&before.legs[leg].exchange, &case()), "a freeze went out while halted");
@@ -236,6 +267,18 @@ impl World {
         events
     }
 
+    fn arrival(&self, n: u8) -> Arrival {
+        let mut arrival = arrival(n);
+        arrival.traced = self.worth.get(&n).map_or(arrival.traced, |worth| (*worth).into());
+        arrival.amount = arrival.amount.max(arrival.traced);
+        arrival
+    }
+
+    fn retract(&mut self, n: u8) {
+        let Found { arrival, exchange, .. } = found(&self.arrival(n));
+        self.tell(Command::Retracted { arrival, exchange });
+    }
+
     fn say(&mut self, leg: LegId, revision: u32, state: LegState) {
         self.clock += 1;
         let reported = Reported {
@@ -246,15 +289,18 @@ impl World {
             refusal: (state == LegState::Refused).then_some(RefusalReason::DeFactoImpossible),
         };
         let holder = Some(format!("holder-{}", leg.0.as_u128() % 5));
-        self.statements.push_back(Command::Reported { leg, reported, holder, stored_at: self.now });
+        let for_now = state == LegState::Refused && self.clock % 3 == 0;
+        self.statements.push_back(Command::Reported { leg, reported, holder, for_now, stored_at: self.now });
     }
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Arrive(n) => drop(self.tell(Command::Arrived(found(n)))),
-            Step::Retract(n) => {
-                let found = found(n);
-                self.tell(Command::Retracted { arrival: found.arrival, exchange: found.exchange });
+            Step::Arrive(n) => drop(self.tell(Command::Arrived(found(&self.arrival(n))))),
+            Step::Retract(n) => self.retract(n),
+            Step::Return { n, worth } => {
+                self.retract(n);
+                self.worth.insert(n, worth);
+                self.tell(Command::Arrived(found(&self.arrival(n))));
             }
             Step::Deliver { order, answer } => {
                 let Some((leg, revision, desired)) = self.outbox.remove(order % self.outbox.len().max(1)) else {
@@ -418,7 +464,8 @@ proptest! {
         }
         world.step(Step::Arrive(n));
         let before = world.authority.clone();
-        prop_assert_eq!(world.tell(Command::Arrived(found(n))), vec![]);
+        let again = Command::Arrived(found(&world.arrival(n)));
+        prop_assert_eq!(world.tell(again), vec![]);
         prop_assert_eq!(world.authority, before);
     }
 }
@@ -426,7 +473,7 @@ proptest! {
 #[test]
 fn a_refused_leg_frees_the_cap_and_the_waiting_arrival_is_frozen() {
     let mut world = World::new();
-    let second = found(1);
+    let second = found(&arrival(1));
     world.step(Step::Arrive(7));
     world.step(Step::Arrive(1));
     assert_eq!(world.outbox.len(), 1);
@@ -450,8 +497,8 @@ fn named_accounts_are_frozen_once_and_held_back_while_halted() {
     let named = |n: u8| Named {
         exchange: exchange("upbit"),
         line: AuthorisationId(Uuid::from_u128(2)),
-        target: found(n).target,
-        asset: found(n).asset,
+        target: found(&arrival(n)).target,
+        asset: found(&arrival(n)).asset,
         cap: 10_u64.into(),
         until: NOON + Duration::days(1),
     };
@@ -463,10 +510,60 @@ fn named_accounts_are_frozen_once_and_held_back_while_halted() {
 }
 
 #[test]
+fn an_arrival_that_is_back_and_worth_less_is_frozen_for_less_and_frees_the_rest_when_that_is_taken_in() {
+    let mut world = World::new();
+    // Both of one asset, whose cap is 50, at different accounts.
+    world.worth = [(1, 50), (7, 30)].into();
+    world.step(Step::Arrive(1));
+    world.step(Step::Deliver { order: 0, answer: LegState::Binding });
+    world.step(Step::Hear { statement: 0, again: false });
+    world.step(Step::Arrive(7));
+    assert!(world.outbox.is_empty(), "the cap is used up");
+
+    world.step(Step::Return { n: 1, worth: 20 });
+    let (leg, revision, desired) = world.outbox[0];
+    assert!(matches!(desired, Desired::Frozen { cap, .. } if cap == 20_u64.into()), "{desired:?}");
+    assert_eq!((revision, world.outbox.len()), (2, 1), "the exchange may still withhold what it took in");
+    assert!(!world.authority.legs[&leg].under_review());
+    world.step(Step::Deliver { order: 0, answer: LegState::Binding });
+    world.step(Step::Hear { statement: 0, again: false });
+    assert!(matches!(world.outbox[0].2, Desired::Frozen { cap, .. } if cap == 30_u64.into()), "{:?}", world.outbox);
+    world.check();
+
+    // And more than it was: what is left of the cap is nothing.
+    world.step(Step::Return { n: 1, worth: 40 });
+    let claims = &world.authority.standing.as_ref().unwrap().claims;
+    let rest =
+        claims.iter().find(|claim| claim.found.arrival == arrival(1).id).map(|claim| (claim.granted, claim.rest));
+    assert_eq!(rest, Some((20_u64.into(), Rest::Waits(standing::Unserved::CapExhausted))));
+}
+
+#[test]
+fn an_arrival_that_is_back_and_worth_more_is_frozen_for_more() {
+    let mut world = World::new();
+    world.worth = [(1, 20)].into();
+    world.step(Step::Arrive(1));
+    world.step(Step::Return { n: 1, worth: 45 });
+    let caps: Vec<_> = world.outbox.iter().map(|(_, revision, desired)| (*revision, *desired)).collect();
+    let until = NOON + Duration::days(30);
+    let frozen = |cap: u64| Desired::Frozen { cap: cap.into(), until };
+    assert_eq!(caps, [(1, frozen(20)), (2, frozen(45))]);
+}
+
+#[test]
+fn a_leg_at_an_account_that_two_exchanges_claim_is_under_review_from_its_beginning() {
+    let mut world = World::new();
+    world.step(Step::Arrive(3));
+    assert!(world.authority.legs.values().all(Leg::under_review));
+    world.step(Step::Arrive(1));
+    assert_eq!(world.authority.legs.values().filter(|leg| leg.under_review()).count(), 1);
+}
+
+#[test]
 fn two_exchanges_that_claim_an_account_put_its_legs_under_review() {
     let mut world = World::new();
     world.step(Step::Arrive(1));
-    world.tell(Command::Contested { target: found(1).target, contested: true });
+    world.tell(Command::Contested { target: found(&arrival(1)).target, contested: true });
     assert!(world.authority.legs.values().all(Leg::under_review));
 }
 

@@ -32,13 +32,15 @@ pub(crate) async fn release_ordered_at(conn: &mut PgConnection, leg: LegId) -> R
     .await
 }
 
-/// Since when the oldest freeze, and the oldest release, wait for the exchange's answer to their highest revision.
+/// Since when the oldest freeze, and the oldest release, wait for the exchange's answer to their highest revision: one that
+/// is not a refusal for now.
 ///
 /// # Errors
 /// When the database fails.
 pub(crate) async fn oldest_unanswered(pool: &PgPool) -> Result<(Option<Moment>, Option<Moment>), sqlx::Error> {
     sqlx::query_as(
-        "select min(o.signed_at) filter (where l.cap is not null and l.reported_revision is distinct from l.revision),
+        "select min(o.signed_at) filter (where l.cap is not null and (l.reported_revision is distinct from l.revision
+                                                                      or l.owed_at is not null)),
                 min(o.signed_at) filter (where l.cap is null and (l.reported_revision is distinct from l.revision
                                                                   or l.reported not in ('released', 'expired')))
          from leg l join leg_order o on o.leg = l.id and o.revision = l.revision",

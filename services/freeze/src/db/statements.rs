@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use haetae_core::{Act, AgencyId, Arrival, ArrivalId, Authorisation, AuthorisationId, ExchangeId, LegId, WatchId};
+use haetae_core::{
+    Act, AgencyId, Arrival, ArrivalId, Authorisation, AuthorisationId, ExchangeId, LegId, RequestId, Target, WatchId,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -153,6 +155,39 @@ pub(crate) async fn retract_arrival(
     .fetch_optional(conn)
     .await?;
     Ok(watch.map(WatchId))
+}
+
+/// Notes whether more than one exchange says it holds an account.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn contest(
+    conn: &mut PgConnection,
+    watch: WatchId,
+    target: &Target,
+    contested: bool,
+) -> Result<(), sqlx::Error> {
+    let query = if contested {
+        "insert into contested (watch, account, memo) values ($1, $2, $3) on conflict do nothing"
+    } else {
+        "delete from contested where watch = $1 and account = $2 and memo is not distinct from $3"
+    };
+    sqlx::query(query).bind(watch.0).bind(target.account.to_string()).bind(&target.memo).execute(conn).await?;
+    Ok(())
+}
+
+/// The accounts that more than one exchange says it holds, of the watch that a request's standing freeze is armed on.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn contested(conn: &mut PgConnection, request: RequestId) -> Result<BTreeSet<Target>, sqlx::Error> {
+    let rows: Vec<(String, Option<String>)> = sqlx::query_as(
+        "select c.account, c.memo from contested c join authority a on a.watch = c.watch where a.request = $1",
+    )
+    .bind(request.0)
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|(account, memo)| text::target(&account, memo)).collect()
 }
 
 /// What a watch has found so far and still holds, oldest first.

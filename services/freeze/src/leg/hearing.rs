@@ -1,6 +1,6 @@
 //! What follows from an exchange's word.
 
-use haetae_core::{Amount, LegState, Moment, RefusalReason};
+use haetae_core::{Amount, LegState, Moment};
 
 use super::{Circumstances, Desired, Event, Leg, Owed, Refusal, Reported};
 
@@ -10,6 +10,7 @@ impl Leg {
         &self,
         word: Reported,
         holder: Option<String>,
+        for_now: bool,
         stored_at: Moment,
         at: &Circumstances,
     ) -> Result<Vec<Event>, Refusal> {
@@ -34,13 +35,13 @@ impl Leg {
             events.push(Event::Bound(stored_at));
         }
         if revision == self.revision() {
-            events.extend(self.then(&events).conclude(&word, at));
+            events.extend(self.then(&events).conclude(&word, for_now, at));
         }
         Ok(events)
     }
 
     /// A late word on an order that is not the last one spoken of tells what may be withheld, and nothing else.
-    fn learn(&self, revision: u32, taken_in: bool) -> Result<Vec<Event>, Refusal> {
+    pub(super) fn learn(&self, revision: u32, taken_in: bool) -> Result<Vec<Event>, Refusal> {
         let unknown = self.orders.get(revision as usize - 1).is_some_and(|order| order.taken_in.is_none());
         if !unknown || revision == self.revision() {
             return Err(Refusal::Stale);
@@ -54,15 +55,26 @@ impl Leg {
         Ok(events)
     }
 
+    /// Its cap has come down to this, and nothing that would raise it waits to be ordered.
+    fn was_higher(&self, cap: Amount) -> bool {
+        let last = self.orders.last().and_then(|order| order.cap);
+        last == Some(cap) && self.owed.is_none() && self.orders.iter().any(|order| order.cap > Some(cap))
+    }
+
     /// What follows from the answer to the highest revision.
-    fn conclude(&self, word: &Reported, at: &Circumstances) -> Vec<Event> {
-        let again = || vec![Event::RefusedAgain, Event::Owed(Owed::At(at.now + at.pace.after(self.refusals)))];
+    fn conclude(&self, word: &Reported, for_now: bool, at: &Circumstances) -> Vec<Event> {
         match (self.desired, word.state) {
-            // It came too late, and nobody has refused it: it is ordered again.
-            (Desired::Frozen { .. }, LegState::Refused) if word.refusal == Some(RefusalReason::OrderExpired) => again(),
-            (Desired::Frozen { .. }, LegState::Refused) => vec![Event::Settled { keep: self.may_withhold() }],
-            (Desired::Released, LegState::Refused) => again(),
+            (Desired::Frozen { .. }, LegState::Refused) if !for_now => {
+                vec![Event::Settled { keep: self.may_withhold() }]
+            }
+            // A release is never given up, and a freeze not as long as nobody has refused what it asks for.
+            (_, LegState::Refused) => {
+                vec![Event::RefusedAgain, Event::Owed(Owed::At(at.now + at.pace.after(self.refusals)))]
+            }
             (_, LegState::Released | LegState::Expired) => vec![Event::Settled { keep: Amount::ZERO }],
+            (Desired::Frozen { cap, .. }, state) if taken_in(state) && self.was_higher(cap) => {
+                vec![Event::Lowered { keep: self.may_withhold() }]
+            }
             _ => Vec::new(),
         }
     }

@@ -58,7 +58,7 @@ fn says(revision: u32, state: LegState, minute: i64) -> Command {
 fn refuses(revision: u32, state: LegState, minute: i64, refusal: Option<RefusalReason>) -> Command {
     let at = NOON + Duration::minutes(minute);
     let reported = Reported { revision: NonZeroU32::new(revision).unwrap(), state, at, frozen: None, refusal };
-    Command::Report { reported, holder: None, stored_at: at }
+    Command::Report { reported, holder: None, for_now: false, stored_at: at }
 }
 
 /// Tells a leg something and answers with what happened.
@@ -202,12 +202,44 @@ fn a_refused_release_is_ordered_again_and_again_each_time_later() {
 }
 
 #[test]
-fn an_order_that_came_too_late_is_ordered_again() {
+fn a_freeze_that_is_refused_for_now_is_ordered_again_each_time_later_as_long_as_its_authority_lasts() {
     let mut leg = new_leg();
     tell(&mut leg, freeze(100), &at(0));
-    tell(&mut leg, refuses(1, LegState::Refused, 1, Some(RefusalReason::OrderExpired)), &at(1));
+    let refused = |revision| match says(revision, LegState::Refused, 1) {
+        Command::Report { reported, holder, stored_at, .. } => {
+            Command::Report { reported, holder, for_now: true, stored_at }
+        }
+        other => other,
+    };
+    tell(&mut leg, refused(1), &at(1));
     assert_eq!(leg.owed, Some(Owed::At(NOON + Duration::seconds(90))));
     assert_eq!(ordered(&tell(&mut leg, Command::Due { resumed: false }, &at(2))), [(2, frozen(100))]);
+    tell(&mut leg, refused(2), &at(3));
+    assert_eq!(leg.owed, Some(Owed::At(NOON + Duration::minutes(4))));
+    let events = tell(&mut leg, Command::Due { resumed: false }, &at(180));
+    assert_eq!(events, [Event::Settled { keep: Amount::ZERO }], "nothing may be ordered any more");
+}
+
+#[test]
+fn an_order_that_was_overtaken_before_it_was_sent_withholds_nothing() {
+    let mut leg = new_leg();
+    tell(&mut leg, freeze(60), &at(0));
+    tell(&mut leg, freeze(100), &at(1));
+    tell(&mut leg, Command::Undelivered { revision: 1 }, &at(1));
+    let events = tell(&mut leg, says(2, LegState::Refused, 2), &at(2));
+    assert_eq!(events.last(), Some(&Event::Settled { keep: Amount::ZERO }));
+}
+
+#[test]
+fn a_lower_cap_counts_once_the_exchange_has_taken_it_in() {
+    let mut leg = new_leg();
+    tell(&mut leg, freeze(100), &at(0));
+    tell(&mut leg, says(1, LegState::Binding, 1), &at(1));
+    let events = tell(&mut leg, freeze(60), &at(2));
+    assert_eq!(ordered(&events), [(2, frozen(60))]);
+    assert!(!events.iter().any(|event| matches!(event, Event::Lowered { .. })), "it may still withhold a hundred");
+    let events = tell(&mut leg, says(2, LegState::Binding, 3), &at(3));
+    assert_eq!(events.last(), Some(&Event::Lowered { keep: 60_u64.into() }));
 }
 
 #[test]

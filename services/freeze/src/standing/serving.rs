@@ -74,6 +74,9 @@ impl Unfolding {
     /// Serves what can be served of one claim and says why the rest waits.
     pub(super) fn consider(&mut self, arrival: ArrivalId, exchange: &ExchangeId, brake: &Brake, now: Moment) {
         let Some(before) = self.state.claim(arrival, exchange).cloned() else { return };
+        if before.rest == Rest::Closed || before.granted >= before.found.traced {
+            return;
+        }
         let found = before.found.clone();
         let mut claim = before.clone();
         let why = match self.state.judge(&claim, brake, now) {

@@ -2,6 +2,7 @@
 
 use haetae_core::{Arrival, FreezeScope, LegId, LegState, WalletRole};
 use haetae_wire::freeze::v1::{ListLegsRequest, StandingFreezeArmed, UnservedReason};
+use haetae_wire::tracking::v1::Conclusion;
 
 use crate::world::{
     Approved, World, account, arrival, bithumb, cap, ether, facts_of, line, request, revision, state, upbit,
@@ -118,6 +119,41 @@ async fn a_retracted_arrival_puts_its_leg_under_review_and_undoes_nothing() {
     world.announce(&arrival).await;
     world.wait_for_leg(order.order.leg, "not under review", |leg| !leg.under_review).await;
     assert_eq!(world.orders().await.len(), 1, "the same arrival is not frozen twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_arrival_that_returns_worth_less_lowers_its_freeze_and_what_comes_later_is_frozen_on_top() {
+    let world = World::new().await;
+    world.approve_watch(request(1), Approved::default()).await;
+    let first = world.arrive(1, &upbit(), 1, 60).await;
+    let order = world.wait_for_orders(1).await.remove(0);
+    world.answer(&order, LegState::Binding).await;
+    world.retract(&first).await;
+    let less = Arrival { traced: 40_u64.into(), ..first };
+    world.announce(&less).await;
+    let orders = world.wait_for_orders(2).await;
+    assert_eq!((orders[1].order.revision, cap(&orders[1])), (revision(2), Some(40_u64.into())));
+    assert_eq!(orders[1].order.arrivals, [less.clone()], "as it is stated now");
+    world.answer(&orders[1], LegState::Binding).await;
+    let second = world.arrive(2, &upbit(), 1, 20).await;
+    let orders = world.wait_for_orders(3).await;
+    assert_eq!(
+        (cap(&orders[2]), orders[2].order.arrivals.as_slice()),
+        (Some(60_u64.into()), [less, second].as_slice())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_frozen_at_an_account_that_two_exchanges_claim_is_under_review_whenever_it_is_frozen() {
+    let world = World::new().await;
+    let arrival = arrival(1, &upbit(), 1, 60);
+    world.conclude(&arrival, Conclusion::Conflict).await;
+    world.announce(&arrival).await;
+    world.approve_watch(request(1), Approved::default()).await;
+    let leg = world.wait_for_orders(1).await[0].order.leg;
+    world.wait_for_leg(leg, "under review", |leg| leg.under_review).await;
+    world.conclude(&arrival, Conclusion::Held).await;
+    world.wait_for_leg(leg, "not under review", |leg| !leg.under_review).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

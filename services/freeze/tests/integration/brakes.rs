@@ -26,6 +26,24 @@ async fn a_halt_stops_freezes_at_the_exchange_and_a_resume_sends_what_waited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_sent_when_dispatch_resumes_is_sent_once_it_can_be() {
+    let world = World::new().await;
+    world.approve_watch(request(1), Approved::default()).await;
+    world.approve_watch(request(2), Approved::default()).await;
+    world.halt(&upbit()).await;
+    world.arrive(1, &upbit(), 1, 30).await;
+    world.wait_for_unserved(UnservedReason::Halted).await;
+    world.lose_authorisations(request(1)).await;
+    world.resume(&upbit()).await;
+    world.wait_for_dispatch("dispatch-resumed").await;
+    let orders = world.wait_for_orders(1).await;
+    assert_eq!(orders[0].authorisation.request, request(2), "the other is not held up");
+    world.find_authorisations().await;
+    let orders = world.wait_for_orders(2).await;
+    assert_eq!((orders[1].authorisation.request, cap(&orders[1])), (request(1), Some(30_u64.into())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_halt_never_stops_a_release() {
     let world = World::new().await;
     world.approve_watch(request(1), Approved::default()).await;

@@ -44,7 +44,7 @@ pub(crate) struct House {
 
 impl House {
     async fn new(origin: &str) -> Self {
-        let db = TestDb::prepared(b"freeze 2", async |pool| {
+        let db = TestDb::prepared(b"freeze 3", async |pool| {
             haetae_ledger::migrate(&pool).await?;
             Ok(haetae_freeze::MIGRATOR.run(&pool).await?)
         });
@@ -366,6 +366,17 @@ impl World {
         self.tracking.say("arrival-retracted", &format!("watch/{}", arrival.watch), fact.encode_to_vec()).await;
     }
 
+    /// What exchanges say about the account that an arrival paid comes to this.
+    pub(crate) async fn conclude(&self, arrival: &Arrival, conclusion: tracking::v1::Conclusion) {
+        let fact = tracking::v1::AddressConcluded {
+            watch_id: arrival.watch.to_string(),
+            target: Some((&arrival.target).into()),
+            conclusion: conclusion.into(),
+            ..Default::default()
+        };
+        self.tracking.say("address-concluded", &format!("watch/{}", arrival.watch), fact.encode_to_vec()).await;
+    }
+
     // exchanges
 
     /// The exchange's receipt for an order, through its connector.
@@ -421,6 +432,20 @@ impl World {
     }
 
     // freeze
+
+    /// Freeze does not find the authorisations of a request any more.
+    pub(crate) async fn lose_authorisations(&self, of: RequestId) {
+        let lines: Vec<_> = [upbit(), bithumb()].iter().map(|exchange| line(of, exchange).0).collect();
+        let lose = "update authorisation set act = 'cancel' where line = any($1)";
+        let lost = sqlx::query(lose).bind(lines).execute(&self.freeze.db.pool).await.unwrap();
+        assert!(lost.rows_affected() > 0);
+    }
+
+    /// And finds them again.
+    pub(crate) async fn find_authorisations(&self) {
+        let find = "update authorisation set act = 'grant' where act = 'cancel'";
+        sqlx::query(find).execute(&self.freeze.db.pool).await.unwrap();
+    }
 
     /// The orders issued so far, opened as an exchange would: signatures, authorisation, arrivals.
     pub(crate) async fn orders(&self) -> Vec<OpenedOrder> {

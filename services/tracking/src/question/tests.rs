@@ -1,4 +1,4 @@
-use haetae_core::{Refusal, WalletRole};
+use haetae_core::{Refusal, RefusalReason, WalletRole};
 use uuid::Uuid;
 
 use super::*;
