@@ -130,7 +130,11 @@ impl Events {
         match place(&stored, &event) {
             Place::Known => return Ok(false),
             Place::Gap => anyhow::bail!("it does not continue what is stored"),
-            Place::NewLog if !stored.log_id.is_empty() => tracing::warn!("the exchange began its log anew"),
+            Place::NewLog if !stored.log_id.is_empty() => {
+                tracing::warn!("the exchange began its log anew: it may have lost what it had taken in");
+                METRICS.log_anew(&self.exchange);
+                self.log.append(&mut tx, facts::log_anew(&self.exchange, &event.log_id, event.epoch, now)).await?;
+            }
             Place::NewLog | Place::Next => {}
         }
         let leg = leg(&event);

@@ -79,6 +79,12 @@ pub(crate) fn undelivered(exchange: &ExchangeId, leg: LegId, revision: u32, now:
     entry(exchange, Some(leg), "undelivered", fact.encode_to_vec(), now)
 }
 
+/// The exchange began its log anew.
+pub(crate) fn log_anew(exchange: &ExchangeId, log_id: &str, epoch: u64, now: Moment) -> NewEntry {
+    let fact = v1::ExchangeLogAnew { exchange: exchange.to_string(), log_id: log_id.to_owned(), epoch };
+    entry(exchange, None, "exchange-log-anew", fact.encode_to_vec(), now)
+}
+
 /// Something the exchange sent does not verify.
 pub(crate) fn invalid_statement(
     exchange: &ExchangeId,

@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     attempts: Counter<u64>,
     duration: Histogram<f64>,
     invalid: Counter<u64>,
+    logs_anew: Counter<u64>,
     oldest: Gauge<f64>,
     undelivered: Gauge<u64>,
     overdue: Gauge<u64>,
@@ -50,6 +51,11 @@ impl Metrics {
                 .u64_counter("haetae.delivery.statements.invalid")
                 .with_unit("{statement}")
                 .with_description("What the exchange sent and does not verify; the same again is not counted")
+                .build(),
+            logs_anew: meter
+                .u64_counter("haetae.delivery.exchange_logs_anew")
+                .with_unit("{log}")
+                .with_description("Times that the exchange began its log anew, as after restoring a backup")
                 .build(),
             oldest: meter
                 .f64_gauge("haetae.delivery.oldest_undelivered")
@@ -84,6 +90,11 @@ impl Metrics {
     /// Something of the exchange did not verify.
     pub(crate) fn invalid(&self, exchange: &ExchangeId) {
         self.invalid.add(1, &[of(exchange)]);
+    }
+
+    /// The exchange began its log anew.
+    pub(crate) fn log_anew(&self, exchange: &ExchangeId) {
+        self.logs_anew.add(1, &[of(exchange)]);
     }
 
     fn queue(&self, exchange: &ExchangeId, waiting: &[standing::Waiting], now: Moment) {

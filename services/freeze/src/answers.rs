@@ -1,13 +1,14 @@
 //! What the log of one exchange's connector says: the exchange's own signed words, and what it never saw.
 //!
 //! The connector is not believed: a statement counts if the exchange's pinned key signed it and it answers an order of
-//! ours, byte for byte. What does not is counted and otherwise ignored; the connector's log keeps it.
+//! ours, byte for byte. What does not is counted and otherwise ignored; the connector's log keeps it. Only what a key signed
+//! that is not known here is set aside for an operator.
 
 use async_trait::async_trait;
 use haetae_core::{EventContent, ExchangeId, LegId, LegReport, LegState, Moment, Refusal};
 use haetae_ledger::{FollowedEntry, HandleError, Handler};
-use haetae_wire::connector::v1::{EventReceived, OrderUndelivered, ReceiptReceived};
-use haetae_wire::signed::{open_event, open_receipt};
+use haetae_wire::connector::v1::{EventReceived, ExchangeLogAnew, OrderUndelivered, ReceiptReceived};
+use haetae_wire::signed::{StatementFault, open_event, open_receipt};
 use prost::Message;
 use sqlx::PgConnection;
 
@@ -32,7 +33,7 @@ impl Handler for Answers {
                 let fact = ReceiptReceived::decode(entry.payload.as_slice())?;
                 match open_receipt(&fact.receipt, keys, exchange, None) {
                     Ok(receipt) => self.heard(tx, receipt.report, receipt.at, entry.time).await,
-                    Err(_) => ignore(exchange, Ignored::NotSigned),
+                    Err(fault) => self.unverified(tx, &fact.leg_id, fault).await,
                 }
             }
             "event" => {
@@ -41,9 +42,10 @@ impl Handler for Answers {
                     Ok((EventContent::Report(report), at)) => self.heard(tx, report, at, entry.time).await,
                     // Intake's to read.
                     Ok((EventContent::SuspiciousActivity(_), _)) => Ok(()),
-                    Err(_) => ignore(exchange, Ignored::NotSigned),
+                    Err(fault) => self.unverified(tx, &fact.leg_id, fault).await,
                 }
             }
+            "exchange-log-anew" => self.anew(tx, &ExchangeLogAnew::decode(entry.payload.as_slice())?).await,
             "undelivered" => self.undelivered(tx, &OrderUndelivered::decode(entry.payload.as_slice())?).await,
             _ => Ok(()),
         }
@@ -80,6 +82,32 @@ impl Answers {
         };
         let command = Command::Reported { leg: report.leg, reported, holder: report.holder, for_now, stored_at };
         self.decisions.decide(tx, request, command, now()).await
+    }
+
+    /// A statement that does not verify. The connector wrote it down because it did for him: where the key is not known here, our
+    /// registry may be the older one, and the exchange says it only once.
+    async fn unverified(&self, tx: &mut PgConnection, leg: &str, fault: StatementFault) -> Result<(), HandleError> {
+        let ours = match leg.parse() {
+            Ok(leg) => db::request_of(tx, leg, &self.exchange).await?.is_some(),
+            Err(_) => false,
+        };
+        if ours && fault.is_unknown_key() {
+            Err(HandleError::poison(fault))
+        } else {
+            ignore(&self.exchange, Ignored::NotSigned)
+        }
+    }
+
+    /// Every freeze and release there that stands is ordered again. At an exchange that lost nothing that changes nothing.
+    async fn anew(&self, tx: &mut PgConnection, fact: &ExchangeLogAnew) -> Result<(), HandleError> {
+        if fact.exchange != self.exchange.as_str() {
+            return ignore(&self.exchange, Ignored::OtherExchange);
+        }
+        db::take_turn(tx).await?;
+        for request in db::with_legs_at(tx, &self.exchange).await? {
+            self.decisions.decide(tx, request, Command::Restate(self.exchange.clone()), now()).await?;
+        }
+        Ok(())
     }
 
     async fn undelivered(&self, tx: &mut PgConnection, fact: &OrderUndelivered) -> Result<(), HandleError> {

@@ -84,6 +84,8 @@ pub enum Command {
         /// The revision.
         revision: u32,
     },
+    /// An exchange may have lost what it took in.
+    Restate(ExchangeId),
     /// Release these legs.
     Release(BTreeSet<LegId>),
     /// Release every leg and freeze nothing more.
@@ -145,6 +147,12 @@ impl Authority {
                 then.leg(leg, leg::Command::Report { reported, holder, for_now, stored_at });
             }
             Command::Undelivered { leg, revision } => then.leg(leg, leg::Command::Undelivered { revision }),
+            Command::Restate(exchange) => {
+                for leg in self.legs.values().filter(|leg| leg.exchange == exchange) {
+                    let worth = self.standing.as_ref().map(|_| then.worth(leg));
+                    then.leg(leg.id, leg::Command::Restate { worth });
+                }
+            }
             Command::Release(legs) => legs.into_iter().for_each(|leg| then.release(leg)),
             Command::End if self.over => {}
             Command::End => {
@@ -268,7 +276,7 @@ impl Unfolding<'_> {
         let grounded = |leg: &&Leg| leg.exchange == *exchange && leg.live_grounds().contains(&arrival);
         let legs: Vec<Leg> = self.state.legs.values().filter(grounded).cloned().collect();
         for leg in legs {
-            let worth = self.traced(exchange, &leg.live_grounds().into_iter().collect());
+            let worth = self.worth(&leg);
             let reserved = self.state.standing.as_ref().and_then(|standing| standing.reserves.get(&leg.id));
             // What its exchange has answered for may be less already, or nothing.
             let more = reserved.is_some_and(|reserve| reserve.amount > worth);
@@ -280,6 +288,11 @@ impl Unfolding<'_> {
                 self.leg(leg.id, leg::Command::Freeze { cap: worth, until, ground: None });
             }
         }
+    }
+
+    /// What a leg's grounds are worth.
+    fn worth(&self, leg: &Leg) -> Amount {
+        self.traced(&leg.exchange, &leg.live_grounds().into_iter().collect())
     }
 
     /// How much of some arrivals at an exchange is traced, all together.

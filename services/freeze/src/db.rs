@@ -81,6 +81,19 @@ pub(crate) async fn waiting(conn: &mut PgConnection) -> Result<Vec<RequestId>, s
     requests(query, conn).await
 }
 
+/// Under which requests something is or was frozen at an exchange, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn with_legs_at(
+    conn: &mut PgConnection,
+    exchange: &ExchangeId,
+) -> Result<Vec<RequestId>, sqlx::Error> {
+    let query =
+        sqlx::query_scalar("select request from leg where exchange = $1 group by request order by min(opened_at)");
+    requests(query.bind(exchange.as_str()), conn).await
+}
+
 /// What waits for a resume though no halt stops it any more: how much of it, by request. It could not be sent.
 ///
 /// # Errors

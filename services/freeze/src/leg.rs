@@ -146,6 +146,11 @@ pub enum Command {
         /// The revision.
         revision: u32,
     },
+    /// The exchange may have lost what it took in: it is ordered again.
+    Restate {
+        /// What the leg's grounds are worth, where it has some.
+        worth: Option<Amount>,
+    },
     /// Send what is owed, if it is time.
     Due {
         /// Dispatch has been resumed.
@@ -330,6 +335,22 @@ impl Leg {
                     events.extend(self.then(&events).order(at));
                     Ok(events)
                 }
+            }
+            Command::Restate { worth } => {
+                // What was refused is not asked for again by the way: only what the exchange may be withholding.
+                let (over, desired) = match self.desired {
+                    Desired::Frozen { cap, until } => {
+                        let cap = cap.min(self.may_withhold()).min(worth.unwrap_or(cap));
+                        (until <= at.now || cap.is_zero(), Desired::Frozen { cap, until })
+                    }
+                    Desired::Released => (self.orders.is_empty(), Desired::Released),
+                };
+                // What is owed goes out anyway.
+                if over || self.owed.is_some() {
+                    return Err(Refusal::Unchanged);
+                }
+                let less = (desired != self.desired).then_some(Event::Desired(desired));
+                Ok(less.into_iter().chain([Event::Owed(Owed::At(at.now))]).collect())
             }
             Command::Due { resumed } => {
                 let due = match self.owed {

@@ -50,7 +50,7 @@ impl Answers {
                 let fact = ReceiptReceived::decode(payload)?;
                 let receipt = open_receipt(&fact.receipt, &self.voice.keyring, &self.exchange, None);
                 let news = receipt.map(|receipt| News::Report(Box::new(receipt.report), fact.receipt));
-                (fact.exchange, fact.leg_id, news.map_err(drop))
+                (fact.exchange, fact.leg_id, news.map_err(Some))
             }
             "event" => {
                 let fact = EventReceived::decode(payload)?;
@@ -60,7 +60,8 @@ impl Answers {
                 let event = open_event(&fact.event, &self.voice.keyring, &self.exchange);
                 let news = match event.map(|event| event.content) {
                     Ok(EventContent::Report(report)) => Ok(News::Report(Box::new(report), fact.event)),
-                    Ok(EventContent::SuspiciousActivity(_)) | Err(_) => Err(()),
+                    Ok(EventContent::SuspiciousActivity(_)) => Err(None),
+                    Err(fault) => Err(Some(fault)),
                 };
                 (fact.exchange, fact.leg_id, news)
             }
@@ -79,6 +80,9 @@ impl Answers {
         let Some(asker) = db::question::asker(&mut *tx, leg).await? else { return Ok(()) };
         match news {
             Ok(news) if exchange == self.exchange.as_str() => self.hear(tx, leg, asker, news, self.voice.now()).await,
+            // The connector wrote it down because it verified it: our registry may be the older one, and an exchange answers
+            // a question only once.
+            Err(Some(fault)) if fault.is_unknown_key() => Err(HandleError::poison(fault)),
             _ => self.disregard(),
         }
     }

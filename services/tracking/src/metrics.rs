@@ -15,6 +15,8 @@ pub(crate) struct Metrics {
     reorganisations: Counter<u64>,
     /// Statements that were not acted on: not signed by the exchange, or about what was never asked.
     pub(crate) disregarded: Counter<u64>,
+    /// Questions that could not be asked, each time: no key is pinned that signed their authorisation.
+    pub(crate) unaskable: Counter<u64>,
     pub(crate) open_questions: Gauge<u64>,
     blocks_behind: Gauge<u64>,
     last_block: Gauge<f64>,
@@ -49,6 +51,11 @@ impl Metrics {
                 .u64_counter("haetae.tracking.statements_disregarded")
                 .with_unit("{statement}")
                 .with_description("Statements that were not acted on")
+                .build(),
+            unaskable: meter
+                .u64_counter("haetae.tracking.questions_unaskable")
+                .with_unit("{question}")
+                .with_description("Attempts to ask under an authorisation that no pinned key has signed")
                 .build(),
             open_questions: meter
                 .u64_gauge("haetae.tracking.questions_open")

@@ -9,6 +9,7 @@ use haetae_ledger::{AppendError, Log};
 use haetae_seal::dsse::SigningKey;
 use haetae_wire::keys::Keyring;
 use haetae_wire::signed::{open_authorisation, order_identity, sign_order};
+use opentelemetry::KeyValue;
 use sqlx::PgConnection;
 
 use crate::db;
@@ -163,12 +164,21 @@ impl Voice {
         Ok(orders.find(|order| order_identity(order) == *identity).unwrap_or_default())
     }
 
-    /// Signs the next order of a question. None where no authorisation allows it any more: then it stays open.
+    /// Signs the next order of a question. None where no authorisation allows it: it stays open then, and is asked when its
+    /// time comes or the authorisation can be read.
     pub(crate) fn ask(&self, question: &mut Question, authorisation: Option<&[u8]>, now: Moment) -> Option<Told> {
         question.ask_at = None;
         let envelope = authorisation?;
-        let authorisation = open_authorisation(envelope, &self.keyring).ok()?;
-        let order = question.next_order(&authorisation, now, &self.pace).ok()?;
+        let Ok(authorisation) = open_authorisation(envelope, &self.keyring) else {
+            question.ask_at = Some(micros(now + self.pace.slowest));
+            METRICS.unaskable.add(1, &[KeyValue::new("exchange", question.exchange.to_string())]);
+            tracing::warn!(exchange = %question.exchange, "an authorisation is signed with a key that is not pinned");
+            return None;
+        };
+        let Ok(order) = question.next_order(&authorisation, now, &self.pace) else {
+            question.ask_at = (authorisation.valid_from > now).then_some(authorisation.valid_from);
+            return None;
+        };
         let signed = sign_order(&order, envelope, &[], &self.confirm);
         question.asked(&order, order_identity(&signed));
         Some(tell::question(question, signed, now))

@@ -163,6 +163,12 @@ pub enum StatementFault {
 }
 
 impl StatementFault {
+    /// It is signed with a key that is pinned for nothing. Whoever passed it on has verified it, so that he may know a newer
+    /// registry.
+    pub fn is_unknown_key(&self) -> bool {
+        matches!(self, Self::Signature(EnvelopeFault::Signature(SignatureError::UnknownKey { .. })))
+    }
+
     /// A name for logs and facts.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -181,15 +181,12 @@ async fn a_lower_revision_that_comes_late_is_not_sent() {
     scene.receipt_of(after_it.leg).await;
     assert_eq!(scene.receipt_of(case.release(2).leg).await.len(), 1);
     assert_eq!(replica.status().await.undelivered, 0);
+    let unsent = scene.wait_for::<OrderUndelivered>("undelivered", 1).await;
+    let unsent: Vec<_> = unsent.iter().map(|fact| (fact.leg_id.clone(), fact.revision)).collect();
+    assert_eq!(unsent, [(case.release(2).leg.to_string(), 1)]);
     let book = scene.exchange.book();
     let of_leg = book.submitted.iter().filter(|submitted| submitted.opened.order.leg == case.release(2).leg);
     assert_eq!(of_leg.map(|submitted| submitted.opened.order.revision.get()).collect::<Vec<_>>(), [2]);
-    drop(book);
-    let unsent = scene.wait_for::<OrderUndelivered>("undelivered", 1).await;
-    assert_eq!(
-        unsent.iter().map(|fact| (fact.leg_id.clone(), fact.revision)).collect::<Vec<_>>(),
-        [(case.release(2).leg.to_string(), 1)]
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The exchange's own log, brought over.
 
-use haetae_wire::connector::v1::{EventReceived, InvalidStatement};
+use haetae_wire::connector::v1::{EventReceived, ExchangeLogAnew, InvalidStatement};
 
 use crate::scene::Scene;
 
@@ -40,7 +40,7 @@ async fn an_event_with_a_bad_signature_is_a_fact_once_and_nothing_is_read_past_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_begun_anew_is_read_from_its_beginning() {
+async fn a_log_begun_anew_is_read_from_its_beginning_and_said_to_be() {
     let scene = Scene::new().await;
     let _replica = scene.replica().await;
     let mut written: Vec<Vec<u8>> = (1..=3).map(|sequence| scene.exchange.logs(sequence)).collect();
@@ -51,6 +51,9 @@ async fn a_log_begun_anew_is_read_from_its_beginning() {
         written.extend((1..=2).map(|sequence| scene.exchange.logs(sequence)));
         assert_eq!(scene.events(written.len()).await, written);
     }
+    let anew = scene.facts::<ExchangeLogAnew>("exchange-log-anew").await;
+    let anew: Vec<_> = anew.iter().map(|fact| (fact.log_id.as_str(), fact.epoch)).collect();
+    assert_eq!(anew, [("b", 1), ("b", 2)], "the first log that is read is none");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -150,38 +150,23 @@ fn assert_within(
     assert_eq!(within(&order, &authorisation(of, &leg.exchange, act)), Ok(()), "an order outside its authorisation");
 }
 
-/// What may happen, in any order. Numbers choose among what there is at the time.
+/// What may happen, in any order. Numbers choose among what there is at the time. What was retracted may return, worth
+/// another amount; an exchange may forget everything, and say so.
 #[derive(Clone, Debug)]
 enum Step {
     Arrive(u8),
     Retract(u8),
-    /// It is back, worth so much more or less than it was at first.
-    Return {
-        n: u8,
-        worth: u64,
-    },
-    Deliver {
-        order: usize,
-        answer: LegState,
-    },
-    Progress {
-        leg: usize,
-        state: LegState,
-    },
-    Hear {
-        statement: usize,
-        again: bool,
-    },
-    Lose {
-        order: usize,
-    },
+    Return { n: u8, worth: u64 },
+    Deliver { order: usize, answer: LegState },
+    Progress { leg: usize, state: LegState },
+    Hear { statement: usize, again: bool },
+    Lose { order: usize },
+    Forget(usize),
     Release(usize),
     End,
     Halt(Option<usize>),
     Resume,
-    Wait {
-        minutes: i64,
-    },
+    Wait { minutes: i64 },
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -196,6 +181,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => (0_usize..8, later).prop_map(|(leg, state)| Step::Progress { leg, state }),
         10 => (0_usize..8, any::<bool>()).prop_map(|(statement, again)| Step::Hear { statement, again }),
         1 => (0_usize..8).prop_map(|order| Step::Lose { order }),
+        1 => (0_usize..2).prop_map(Step::Forget),
         1 => (0_usize..8).prop_map(Step::Release),
         1 => Just(Step::End),
         1 => prop::option::of(0_usize..2).prop_map(Step::Halt),
@@ -350,6 +336,14 @@ impl World {
                     self.tell(Command::Undelivered { leg, revision });
                 }
             }
+            Step::Forget(n) => {
+                let there = exchange(EXCHANGES[n]);
+                let legs = &self.authority.legs;
+                self.exchanges.retain(|leg, _| legs[leg].exchange != there);
+                // A connector sends what is overtaken no more.
+                self.outbox.retain(|(leg, revision, _)| *revision == legs[leg].revision());
+                self.tell(Command::Restate(there));
+            }
             Step::Release(n) => {
                 let legs: Vec<LegId> = self.authority.legs.keys().copied().collect();
                 let Some(leg) = legs.get(n % legs.len().max(1)).copied() else { return };
@@ -406,11 +400,11 @@ impl World {
     }
 
     /// Everything is delivered, answered and heard, as long as it takes.
-    fn settle(&mut self) {
+    fn settle(&mut self, rounds: u32) {
         while !self.brake.halts().is_empty() {
             self.step(Step::Resume);
         }
-        for _ in 0..40 {
+        for _ in 0..rounds {
             self.step(Step::Wait { minutes: 61 });
             while !self.outbox.is_empty() {
                 self.step(Step::Deliver { order: 0, answer: LegState::Binding });
@@ -450,9 +444,31 @@ proptest! {
             world.step(step);
         }
         world.step(Step::End);
-        world.settle();
+        world.settle(40);
         for (leg, at) in &world.exchanges {
             prop_assert_eq!(at.withholds_up_to, Amount::ZERO, "{} is still withheld", leg);
+        }
+    }
+
+    #[test]
+    fn an_exchange_that_lost_everything_is_told_again_what_is_to_be_frozen(
+        steps in prop::collection::vec(any_step(), 1..60),
+        lost in 0_usize..2,
+    ) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+        }
+        world.settle(3);
+        world.step(Step::Forget(lost));
+        world.settle(3);
+        let standing = world.authority.standing.as_ref().unwrap();
+        for leg in world.authority.legs.values().filter(|leg| leg.exchange == exchange(EXCHANGES[lost])) {
+            let at = world.exchanges.get(&leg.id).map_or(Amount::ZERO, |at| at.withholds_up_to);
+            let reserve = standing.reserves.get(&leg.id).map_or(Amount::ZERO, |reserve| reserve.amount);
+            if let Desired::Frozen { cap, .. } = leg.desired {
+                prop_assert!(at >= cap.min(reserve), "{} of {cap} is withheld, {reserve} reserved: {leg:?}", at);
+            }
         }
     }
 

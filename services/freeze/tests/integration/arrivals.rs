@@ -133,7 +133,7 @@ async fn an_arrival_that_returns_worth_less_lowers_its_freeze_and_what_comes_lat
     world.announce(&less).await;
     let orders = world.wait_for_orders(2).await;
     assert_eq!((orders[1].order.revision, cap(&orders[1])), (revision(2), Some(40_u64.into())));
-    assert_eq!(orders[1].order.arrivals, [less.clone()], "as it is stated now");
+    assert_eq!(orders[1].order.arrivals, std::slice::from_ref(&less), "as it is stated now");
     world.answer(&orders[1], LegState::Binding).await;
     let second = world.arrive(2, &upbit(), 1, 20).await;
     let orders = world.wait_for_orders(3).await;

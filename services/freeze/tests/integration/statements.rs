@@ -1,8 +1,11 @@
 //! What is not an exchange's word on an order of ours changes nothing.
 
 use haetae_core::{LegState, Receipt};
+use haetae_ledger::parked;
+use haetae_seal::dsse::{Algorithm, SigningKey};
+use haetae_wire::signed::sign_receipt;
 
-use crate::world::{Approved, World, bithumb, receipt, request, revision, state, upbit};
+use crate::world::{Approved, World, bithumb, cap, receipt, request, revision, state, upbit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_is_not_the_exchanges_on_this_order_changes_nothing() {
@@ -37,6 +40,52 @@ async fn a_statement_that_is_not_the_exchanges_on_this_order_changes_nothing() {
     // The true one still counts.
     world.store_receipt(&upbit(), ours, world.sign_as(&upbit(), &good)).await;
     world.wait_for_leg(ours.order.leg, "frozen", |leg| leg.reported == state(LegState::FrozenFull)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_exchange_may_have_lost_is_ordered_again() {
+    let world = World::new().await;
+    world.approve_watch(request(1), Approved::default()).await;
+    world.arrive(1, &upbit(), 1, 30).await;
+    world.arrive(2, &upbit(), 2, 20).await;
+    world.arrive(3, &bithumb(), 3, 10).await;
+    let orders = world.wait_for_orders(3).await;
+    for order in &orders {
+        world.answer(order, LegState::Binding).await;
+    }
+    let released = orders[1].order.leg;
+    world.approve_release(request(1), &[released]).await;
+    let release = world.wait_for_orders(4).await.remove(3);
+    world.answer(&release, LegState::Released).await;
+    world.wait_for_leg(released, "released", |leg| leg.reported == state(LegState::Released)).await;
+
+    world.begin_log_anew(&upbit()).await;
+    let again = world.wait_for_orders(6).await.split_off(4);
+    let again: Vec<_> = again.iter().map(|order| (order.order.leg, order.order.revision, cap(order))).collect();
+    let (frozen, other) = (orders[0].order.leg, released);
+    let mut expected = [(frozen, revision(2), Some(30_u64.into())), (other, revision(3), None)];
+    expected.sort_by_key(|(leg, ..)| again.iter().position(|(of, ..)| of == leg));
+    assert_eq!(again, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_by_a_key_that_is_not_known_is_set_aside_with_its_leg_and_holds_up_no_other() {
+    let world = World::new().await;
+    world.approve_watch(request(1), Approved::default()).await;
+    world.arrive(1, &upbit(), 1, 30).await;
+    world.arrive(2, &upbit(), 2, 30).await;
+    let orders = world.wait_for_orders(2).await;
+    let new_key = SigningKey::generate(Algorithm::EcdsaP256Sha256);
+    let early = sign_receipt(&receipt(&orders[0], LegState::Binding), &new_key);
+    world.store_receipt(&upbit(), &orders[0], early).await;
+    world.answer(&orders[1], LegState::Binding).await;
+    world.wait_for_leg(orders[1].order.leg, "binding", |leg| leg.reported == state(LegState::Binding)).await;
+    let parked = parked::list(&world.freeze.db.pool, 10).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert_eq!(
+        (parked[0].subject.clone(), parked[0].kind.as_str()),
+        (format!("leg/{}", orders[0].order.leg), "receipt")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

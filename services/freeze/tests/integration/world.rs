@@ -405,6 +405,13 @@ impl World {
         self.connectors[&exchange].say("event", &format!("leg/{}", order.order.leg), fact.encode_to_vec()).await;
     }
 
+    /// An exchange begins its log anew.
+    pub(crate) async fn begin_log_anew(&self, exchange: &ExchangeId) {
+        let fact = connector::v1::ExchangeLogAnew { exchange: exchange.to_string(), log_id: "log".into(), epoch: 2 };
+        let about = format!("exchange/{exchange}");
+        self.connectors[exchange].say("exchange-log-anew", &about, fact.encode_to_vec()).await;
+    }
+
     /// A receipt in a connector's log, whoever signed it and for whatever order.
     pub(crate) async fn store_receipt(&self, connector: &ExchangeId, order: &OpenedOrder, receipt: Vec<u8>) {
         let fact = connector::v1::ReceiptReceived {

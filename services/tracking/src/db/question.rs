@@ -62,13 +62,13 @@ pub(crate) async fn insert(conn: &mut PgConnection, questions: &[Question]) -> R
     let order = |question: &Question| question.orders.first().map(|order| order.to_vec());
     sqlx::query(
         "insert into question (leg_id, watch_id, request_id, subject, exchange, line, account, memo,
-                               hop_transaction, hop_index, orders, expires_at, answer)
+                               hop_transaction, hop_index, orders, expires_at, ask_at, answer)
          select leg_id, watch_id, request_id, subject, exchange, line, account, memo, hop_transaction, hop_index,
-                array_remove(array[first_order], null), expires_at, 'pending'
+                array_remove(array[first_order], null), expires_at, ask_at, 'pending'
          from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::bytea[], $12::timestamptz[])
+                     $9::text[], $10::text[], $11::bytea[], $12::timestamptz[], $13::timestamptz[])
               as q (leg_id, watch_id, request_id, subject, exchange, line, account, memo, hop_transaction, hop_index,
-                    first_order, expires_at)
+                    first_order, expires_at, ask_at)
          on conflict (leg_id) do nothing",
     )
     .bind(questions.iter().map(|question| question.leg.0).collect::<Vec<_>>())
@@ -83,6 +83,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, questions: &[Question]) -> R
     .bind(questions.iter().map(index).collect::<Vec<_>>())
     .bind(questions.iter().map(order).collect::<Vec<_>>())
     .bind(questions.iter().map(|question| question.expires_at).collect::<Vec<_>>())
+    .bind(questions.iter().map(|question| question.ask_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())
@@ -188,7 +189,7 @@ pub(crate) async fn wake(
     sqlx::query(
         "update question set ask_at = $3
          where watch_id = $1 and account = any($2) and ask_at is null
-           and (answer in ('unknown', 'unavailable', 'refused-for-now') or (answer = 'pending' and expires_at <= $3))",
+           and (answer in ('unknown', 'unavailable', 'refused-for-now') or (answer = 'pending' and coalesce(expires_at, $3) <= $3))",
     )
     .bind(watch.0)
     .bind(accounts)

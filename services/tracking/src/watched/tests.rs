@@ -120,6 +120,19 @@ fn an_arrival_that_leaves_the_chain_is_retracted_and_comes_back_as_the_same() {
 }
 
 #[test]
+fn an_arrival_of_which_another_part_is_traced_is_taken_back_before_it_is_said_anew() {
+    let mut watched = watch(terms(100));
+    see(&mut watched, &[transfer(1, 1, 0, 1, 60), transfer(2, 2, 0, 2, 60)]);
+    watched.learn(&account(2), held());
+    assert_eq!(told(&watched.settle()), ["arrival 2 of 40 Settled", "end 2 Held"]);
+    // The same two in another order, and nothing said in between.
+    assert!(watched.rewind(0));
+    let news = see(&mut watched, &[transfer(2, 1, 0, 2, 60), transfer(1, 2, 0, 1, 60)]);
+    let of_two: Vec<_> = told(&news).into_iter().filter(|told| told.starts_with("arrival")).collect();
+    assert_eq!(of_two, ["arrival 2 of 40 Retracted", "arrival 2 of 60 Settled"]);
+}
+
+#[test]
 fn a_transfer_that_only_changes_its_block_is_not_retracted() {
     let mut watched = watch(terms(100));
     see(&mut watched, &[transfer(1, 5, 0, 1, 60)]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haetae_core::{ConfirmationAnswer, ExchangeId};
+use haetae_core::{ConfirmationAnswer, ExchangeId, Moment, micros};
 use haetae_tracking::QuestionsConfig;
 use haetae_wire::connector::v1::{ExchangeUnavailable, OrderUndelivered};
 use haetae_wire::tracking::v1 as wire;
@@ -71,6 +71,55 @@ async fn an_answer_that_the_exchange_did_not_sign_is_not_heard() {
     .await;
     let said = mesh.said().await;
     assert_eq!(said.iter().filter(|said| said.kind == "confirmation-answered").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_by_a_key_that_is_not_pinned_yet_is_set_aside_and_heard_once_it_is() {
+    let mut mesh = Mesh::start().await;
+    mesh.forget_key_of(Some("upbit"));
+    let replica = mesh.replica().await;
+    let account = mesh.chain.account(1);
+    let request = mesh.ask_about(&account).await;
+    mesh.answer("upbit", &account, ConfirmationAnswer::Held).await;
+    eventually("it is set aside", async || mesh.parked().await == 1).await;
+    let held = async |replica: &Replica| {
+        confirmation(replica, request).await.is_some_and(|c| c.conclusion() == wire::Conclusion::Held)
+    };
+    assert!(!held(&replica).await);
+    drop(replica);
+    mesh.remember_keys();
+    let replica = mesh.replica().await;
+    eventually("it is heard", async || held(&replica).await).await;
+    eventually("nothing is set aside", async || mesh.parked().await == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_granted_by_a_clock_that_is_ahead_is_asked_when_its_time_comes() {
+    let mut mesh = Mesh::start().await;
+    mesh.begins_in = Some(Duration::from_secs(7));
+    let _replica = mesh.replica().await;
+    let account = mesh.chain.account(1);
+    mesh.ask_about(&account).await;
+    let (order, _) = mesh.asked("upbit", &account, 1).await;
+    assert!(order.issued_at + time::Duration::seconds(1) > micros(Moment::now_utc()), "not before, and at once then");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_asked_since_no_key_is_pinned_for_its_authority_is_asked_once_one_is() {
+    let mut mesh = Mesh::with(hasty()).await;
+    let replica = mesh.replica().await;
+    mesh.watch(&WatchOf::coins(0, 1_000)).await;
+    drop(replica);
+    mesh.forget_key_of(None);
+    let replica = mesh.replica().await;
+    mesh.chain.pay(0, 1, 700).await;
+    mesh.caught_up().await;
+    let account = mesh.chain.account(1);
+    assert!(mesh.questions("upbit", &account).await.is_empty());
+    drop(replica);
+    mesh.remember_keys();
+    let _replica = mesh.replica().await;
+    mesh.asked("upbit", &account, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

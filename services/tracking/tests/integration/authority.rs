@@ -61,11 +61,11 @@ pub(crate) fn authorisation(request: RequestId, exchange: &ExchangeId, subject: 
 }
 
 /// The registry of exchanges and keys.
-pub(crate) fn registry(
+pub(crate) fn registry<'a>(
     authorise: &SigningKey,
     arrive: &SigningKey,
     confirm: &SigningKey,
-    exchanges: &BTreeMap<ExchangeId, SigningKey>,
+    exchanges: impl IntoIterator<Item = (&'a ExchangeId, &'a SigningKey)>,
 ) -> String {
     let pem = |key: &SigningKey| format!("'''\n{}'''", key.public_key().to_spki_pem());
     let mut text = "[agency]\n".to_owned();

@@ -76,6 +76,8 @@ pub(crate) struct Mesh<C = Chain> {
     pub(crate) registry: Registry,
     pub(crate) keyring: Keyring,
     config: Config,
+    /// How long after their grant authorisations begin, as if intake's clock were ahead; none: they have begun.
+    pub(crate) begins_in: Option<Duration>,
     _keys: tempfile::TempDir,
 }
 
@@ -222,7 +224,43 @@ impl<C> Mesh<C> {
             labels: LabelsConfig::default(),
         };
         let keyring = Keyring::from_registry(&registry);
-        Self { chain, tracking, intake, connectors, authorise, exchange_keys, registry, keyring, config, _keys: folder }
+        Self {
+            chain,
+            tracking,
+            intake,
+            connectors,
+            authorise,
+            exchange_keys,
+            registry,
+            keyring,
+            config,
+            begins_in: None,
+            _keys: folder,
+        }
+    }
+
+    /// Replicas that are started from here on do not know the key of an exchange, or the one that signs authorisations.
+    pub(crate) fn forget_key_of(&mut self, exchange: Option<&str>) {
+        let other = SigningKey::generate(Algorithm::EcdsaP256Sha256);
+        let known = |id: &ExchangeId, key| if exchange == Some(id.as_str()) { &other } else { key };
+        let exchanges = self.exchange_keys.iter().map(|(id, key)| (id, known(id, key)));
+        self.registry = self.pinning(if exchange.is_none() { &other } else { &self.authorise }, exchanges);
+    }
+
+    /// They know all keys again.
+    pub(crate) fn remember_keys(&mut self) {
+        self.registry = self.pinning(&self.authorise, &self.exchange_keys);
+    }
+
+    fn pinning<'a>(
+        &self,
+        authorise: &SigningKey,
+        exchanges: impl IntoIterator<Item = (&'a ExchangeId, &'a SigningKey)>,
+    ) -> Registry {
+        let own = |path: &Path| SigningKey::from_pkcs8_pem(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let KeysConfig { arrive, confirm } = &self.config.keys;
+        let text = registry(authorise, &own(arrive), &own(confirm), exchanges);
+        Registry::parse(&text, Path::new("/nowhere")).unwrap()
     }
 
     /// The chains that replicas read which are started from here on.
@@ -352,7 +390,10 @@ impl<C> Mesh<C> {
         let mut entries = Vec::new();
         let mut references = Vec::new();
         for exchange in self.connectors.keys() {
-            let authorisation = authorisation(request, exchange, subject.clone(), now);
+            let mut authorisation = authorisation(request, exchange, subject.clone(), now);
+            if let Some(begins_in) = self.begins_in {
+                authorisation.valid_from = micros(now + begins_in);
+            }
             references.push(intake::AuthorisationRef {
                 exchange: exchange.to_string(),
                 authorisation_id: authorisation.id.to_string(),

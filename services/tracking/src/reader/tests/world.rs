@@ -322,7 +322,12 @@ impl World {
                     match arrived.state() {
                         ArrivalState::Retracted => stands.remove(&key),
                         state => {
-                            stands.insert(key, format!("{} {} {state:?}", arrival.exchange, arrival.traced_amount))
+                            let now = format!("{} {} {state:?}", arrival.exchange, arrival.traced_amount);
+                            let before = stands.insert(key, now.clone());
+                            // Who freezes what arrived must not learn by the way that it was something else.
+                            let settled = before.filter(|said| said.ends_with("Settled"));
+                            assert!(settled.is_none(), "{settled:?} stood when {now} was said");
+                            settled
                         }
                     };
                 }
