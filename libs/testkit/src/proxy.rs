@@ -35,6 +35,7 @@ pub struct FaultProxy {
 enum Order {
     Set(Mode),
     Cut,
+    Strand,
 }
 
 impl FaultProxy {
@@ -52,6 +53,7 @@ impl FaultProxy {
             upstream,
             listener: Some(listener),
             mode: watch::Sender::new(Mode::Pass),
+            stranded: Vec::new(),
             connections: JoinSet::new(),
         };
         Ok(Self { address, orders, task: tokio::spawn(proxy.run(inbox)) })
@@ -78,6 +80,14 @@ impl FaultProxy {
         self.order(Order::Cut).await
     }
 
+    /// Leaves all open connections silent for good, as when a machine between forgets them; new ones are served by the mode.
+    ///
+    /// # Errors
+    /// When the proxy has ended.
+    pub async fn strand(&self) -> Result<()> {
+        self.order(Order::Strand).await
+    }
+
     async fn order(&self, order: Order) -> Result<()> {
         let (done, answer) = oneshot::channel();
         let ended = || anyhow!("the fault proxy has ended");
@@ -99,6 +109,8 @@ struct Proxy {
     /// None while connections are refused.
     listener: Option<TcpListener>,
     mode: watch::Sender<Mode>,
+    /// What connections hear that were stranded.
+    stranded: Vec<watch::Sender<Mode>>,
     connections: JoinSet<()>,
 }
 
@@ -128,6 +140,12 @@ impl Proxy {
     async fn obey(&mut self, order: Order) -> Result<()> {
         match order {
             Order::Cut => self.connections.shutdown().await,
+            Order::Strand => {
+                let mode = *self.mode.borrow();
+                let before = std::mem::replace(&mut self.mode, watch::Sender::new(mode));
+                before.send_replace(Mode::BlackHole);
+                self.stranded.push(before);
+            }
             Order::Set(mode) => {
                 self.mode.send_replace(mode);
                 if mode == Mode::Refuse {

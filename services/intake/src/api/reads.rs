@@ -300,6 +300,7 @@ impl Api {
             places: answer.places,
             totals: answer.totals,
             next_page_token: answer.next_page_token,
+            taint_rule: answer.taint_rule,
         }))
     }
 

@@ -28,7 +28,7 @@ impl Api {
         let after = page::read_place(id, &request.page_token).ok_or_else(|| refuse(Reason::PageTokenInvalid))?;
         let mut tx = self.snapshot().await?;
         let found = db::watch::load(&mut tx, id).await.map_err(unavailable)?;
-        let (_, watched) = found.ok_or_else(|| refuse(Reason::NotFound))?;
+        let (row, watched) = found.ok_or_else(|| refuse(Reason::NotFound))?;
 
         let mut spots: Vec<(String, TrailEndReason, Spot<'_>)> = spots(&watched)
             .into_iter()
@@ -52,7 +52,8 @@ impl Api {
             label: labels.get(spot.account).filter(|_| is_crossing(spot)).map(crate::labels::Found::shown),
             ..place(*reason, spot)
         });
-        Ok(Response::new(ListTrailEndsResponse { places: places.collect(), totals, next_page_token }))
+        let taint_rule = exchange::TaintRule::from(row.terms.rule).into();
+        Ok(Response::new(ListTrailEndsResponse { places: places.collect(), totals, next_page_token, taint_rule }))
     }
 }
 

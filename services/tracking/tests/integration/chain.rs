@@ -29,6 +29,16 @@ const TOKEN_WITH_FEE: &str = concat!(
     "60206000a300"
 );
 
+/// Runtime code that emits as many such events as the third word says, each of the amount in the second: to the address in the
+/// first word and those that follow it, the last first. Behind nine bytes that deploy it.
+const BATCH_TOKEN: &str = concat!(
+    "60448060093d393df3",
+    "602035600052604035",
+    "5b8015604257600190038060003501337f",
+    "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef",
+    "60206000a36009565b00"
+);
+
 /// Runtime code that has another contract's code do what it is called with (EIP-1167), around that contract's address.
 const PROXY: [&str; 2] = ["602d8060093d393df3363d3d373d3d3d363d73", "5af43d82803e903d91602b57fd5bf3"];
 
@@ -117,6 +127,18 @@ impl Chain {
     /// A token that takes a fee of each transfer.
     pub(crate) async fn token_with_fee(&self) -> Address {
         deploy(&self.anvil, self.accounts[9], TOKEN_WITH_FEE).await
+    }
+
+    /// A token whose contract pays many at once.
+    pub(crate) async fn batch_token(&self) -> Address {
+        deploy(&self.anvil, self.accounts[9], BATCH_TOKEN).await
+    }
+
+    /// Has it pay so many addresses in a row, from this one on.
+    pub(crate) async fn pay_batch(&self, token: Address, from: usize, to: Address, amount: u64, count: u64) -> String {
+        let words = [to.into_word(), U256::from(amount).into(), U256::from(count).into()];
+        let data = alloy_primitives::hex::encode_prefixed(words.concat());
+        self.send(json!({"from": self.accounts[from], "to": token, "data": data, "gas": "0x200000"})).await
     }
 
     /// A contract that stands before another.

@@ -192,6 +192,7 @@ async fn a_label_ends_a_trail_with_where_it_is_from_and_one_that_comes_later_rew
     let superseded = labels.iter().find(|label| label.pack_id == first.pack_id).unwrap();
     assert_eq!(superseded.superseded_by, second.pack_id, "the label that was known then, and what became of its pack");
 
+    assert_eq!(places.0.taint_rule(), haetae_wire::exchange::v1::TaintRule::TracedFirst);
     let parked = mesh.ends(&replica, watch, &[Unspent]).await;
     assert_eq!(parked.0.places.len(), 4);
     let totals: Vec<_> = parked.0.totals.iter().map(|total| (total.traced_amount.as_str(), total.places)).collect();

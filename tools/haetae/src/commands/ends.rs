@@ -1,6 +1,7 @@
 //! `haetae watch ends`: where the money of a watch is.
 
 use haetae_wire::{
+    exchange::v1::TaintRule,
     intake::v1::ListTrailEndsResponse,
     tracking::v1::{TrailEndReason, TrailPlace},
 };
@@ -52,7 +53,8 @@ fn text(ends: &ListTrailEndsResponse, look: &Look) -> String {
             plain(led(place)),
         ]);
     }
-    format!("{}\n{}", totals.print(), rows.print())
+    let rule = words(ends.taint_rule, TaintRule::as_str_name, "TAINT_RULE_");
+    format!("Traced by the rule {rule}.\n\n{}\n{}", totals.print(), rows.print())
 }
 
 /// Why money is there, in words.
@@ -88,7 +90,7 @@ pub(crate) fn parse_reason(name: &str) -> Result<i32, String> {
     let known = TrailEndReason::from_str_name(&full).filter(|reason| *reason != TrailEndReason::Unspecified);
     known.map(Into::into).ok_or_else(|| {
         "the reasons are parked, held, contract, service-like, dust, hop-limit, address-limit, question-limit, \
-         balance-unknown, fee, left-before, mixer, bridge, privacy-pool"
+         balance-unknown, no-address, fee, left-before, mixer, bridge, privacy-pool"
             .to_owned()
     })
 }
@@ -124,10 +126,17 @@ mod tests {
         };
         let total =
             PlaceTotal { asset: place.asset.clone(), reason: place.reason, traced_amount: "60".into(), places: 1 };
-        let ends = ListTrailEndsResponse { places: vec![place], totals: vec![total], ..Default::default() };
+        let taint_rule = TaintRule::Haircut.into();
+        let ends = ListTrailEndsResponse { places: vec![place], totals: vec![total], taint_rule, ..Default::default() };
         let text = text(&ends, &Look::default());
-        for part in ["privacy pool", "“Tornado Cash” (Sanctions, 60 of 100)", "0xaa native", "the last of 3", "block 7"]
-        {
+        for part in [
+            "by the rule haircut",
+            "privacy pool",
+            "“Tornado Cash” (Sanctions, 60 of 100)",
+            "0xaa native",
+            "the last of 3",
+            "block 7",
+        ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
     }
