@@ -160,13 +160,24 @@ async fn a_replica_that_is_killed_on_the_way_is_taken_over_from_where_it_was() {
         mesh.chain.mine(600).await;
         mesh.chain.pay(payer, payer + 1, amount).await;
     }
+    let begun = mesh.chain.block_of(&theft).await;
+    let head = mesh.chain.number().await;
+    // Each step takes a while, and is written down.
+    mesh.note_steps(Duration::from_millis(100)).await;
     let killed = mesh.replica().await;
     let start = Some(Start::Transaction(theft));
     let watch = mesh.grant_watch(&WatchOf { start, ..WatchOf::coins(0, 1_000) }).await;
-    eventually("it is on its way", async || !hops(&mesh, watch).await.is_empty()).await;
+    eventually("it is on its way", async || hops(&mesh, watch).await.len() >= 2).await;
     drop(killed);
+    let before = mesh.steps().await;
+    let reached = before.iter().copied().max().unwrap();
+    assert!(begun < reached && reached < head, "from {begun} to {head} it came to {reached}");
     let _replica = mesh.replica().await;
     eventually("it has come to the head", async || is_active(&mesh, watch).await).await;
+    let after = mesh.steps().await.split_off(before.len());
+    // One that was under way when it was killed may have been written after all.
+    assert!(after.iter().all(|step| *step >= reached), "it went on from {reached}: {after:?}");
+    assert!(!after.is_empty());
     let found = hops(&mesh, watch).await;
     let traced: Vec<_> = found.iter().map(|hop| hop.traced_amount.as_str()).collect();
     assert_eq!(traced, ["900", "800", "700", "600", "500"]);

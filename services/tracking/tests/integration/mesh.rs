@@ -324,6 +324,32 @@ impl<C> Mesh<C> {
         assert_eq!(set.rows_affected(), 1);
     }
 
+    /// From here on each step that a watch is brought forward takes so long, and the block that it comes to is noted.
+    pub(crate) async fn note_steps(&self, took: Duration) {
+        let note = format!(
+            "create table step (number bigint generated always as identity, block bigint);
+             create function note_step() returns trigger language plpgsql as $$ begin
+                 perform pg_sleep({});
+                 insert into step (block) values (new.read_number);
+                 return new;
+             end $$;
+             create trigger note_step before update on watch for each row
+                 when (new.read_number is distinct from old.read_number and new.read_number is not null)
+                 execute function note_step()",
+            took.as_secs_f64()
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(note)).execute(&self.tracking.db.pool).await.unwrap();
+    }
+
+    /// The blocks to which watches were brought, step by step.
+    pub(crate) async fn steps(&self) -> Vec<u64> {
+        let steps: Vec<i64> = sqlx::query_scalar("select block from step order by number")
+            .fetch_all(&self.tracking.db.pool)
+            .await
+            .unwrap();
+        steps.into_iter().map(|block| u64::try_from(block).unwrap()).collect()
+    }
+
     /// Facts that were set aside for an operator.
     pub(crate) async fn parked(&self) -> i64 {
         sqlx::query_scalar("select count(*) from ledger.parked").fetch_one(&self.tracking.db.pool).await.unwrap()
