@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use haetae_core::Account;
+use haetae_core::{Account, ChainId};
 use haetae_wire::{
     intake::v1::{LabelPackBegun, LabelPackComplete, LabelsReceived},
     tracking::v1::{
@@ -19,9 +19,14 @@ use crate::mesh::{Mesh, Replica, WatchOf, eventually};
 
 /// A pack about accounts of the test's chain.
 pub(crate) fn pack(n: u8, says: Attribution, labels: u64) -> LabelPack {
+    pack_of(&Chain::id(), n, says, labels)
+}
+
+/// A pack about accounts of a chain.
+pub(crate) fn pack_of(chain: &ChainId, n: u8, says: Attribution, labels: u64) -> LabelPack {
     let says = Attribution {
         source: "https://labels.test".into(),
-        network: Chain::id().to_string(),
+        network: chain.to_string(),
         label: if says.label.is_empty() { format!("pack {n}") } else { says.label.clone() },
         ..says
     };
@@ -41,13 +46,13 @@ pub(crate) fn concept(concept: &str, confidence: &str) -> Attribution {
     Attribution { concepts: vec![concept.into()], confidence: confidence.into(), ..Attribution::default() }
 }
 
-fn label(address: &str) -> Label {
+pub(crate) fn label(address: &str) -> Label {
     Label { address: address.to_lowercase(), says: None }
 }
 
-impl Mesh {
+impl<C> Mesh<C> {
     /// Intake takes in a pack, in two parts.
-    async fn import(&self, pack: &LabelPack, labels: Vec<Label>, superseded: &str) {
+    pub(crate) async fn import(&self, pack: &LabelPack, labels: Vec<Label>, superseded: &str) {
         let person = "knp-su-bin".to_owned();
         let begun = LabelPackBegun { pack: Some(pack.clone()), person, system: "knp-portal".into() };
         let mut facts = vec![("label-pack", begun.encode_to_vec())];
@@ -87,7 +92,7 @@ async fn said(replica: &Replica, address: &str) -> Vec<KnownLabel> {
     replica.api().get_labels(Request::new(request)).await.unwrap().into_inner().labels
 }
 
-async fn known(replica: &Replica, account: &Account, count: usize) -> Vec<KnownLabel> {
+pub(crate) async fn known(replica: &Replica, account: &Account, count: usize) -> Vec<KnownLabel> {
     let mut labels = Vec::new();
     eventually("the labels are known", async || {
         labels = said(replica, &account.to_string()).await;
