@@ -5,9 +5,14 @@ use std::{path::Path, process::Command, time::Instant};
 use anyhow::{Context, Result, bail};
 use haetae_testkit::parts::{Install, Part, ensure, python_with};
 
-/// Tests that measure: hundreds of thousands of labels, hours of a chain's past, a million watches.
-const MEASURES: [&str; 3] =
-    ["labels::two_hundred_thousand", "six_hours_back_is_at_the_head_within_a_minute", "reader::tests::speed"];
+/// Tests that measure: hundreds of thousands of labels, hours of a chain's past, a million watches, a picture of many accounts.
+const MEASURES: [&str; 5] = [
+    "two_hundred_thousand_tags_are_read",
+    "labels::two_hundred_thousand",
+    "six_hours_back_is_at_the_head_within_a_minute",
+    "reader::tests::speed",
+    "five_hundred_accounts_are_laid_out_within_a_second",
+];
 
 /// Everything that a cold machine needs, then everything that is tested.
 pub(crate) fn run(all: bool, install: Install) -> Result<()> {
@@ -39,6 +44,9 @@ pub(crate) fn run(all: bool, install: Install) -> Result<()> {
         let long =
             ["test", "--workspace", "--no-fail-fast", "--test", "mesh", "--", "--ignored", "--skip", "two_hundred"];
         step("long suites", &mut running(&long, root, &programs))?;
+        ensure(&[Part::Chromium], install)?;
+        let pictures = ["test", "--workspace", "--", "--ignored", "pictures_in_a_browser"];
+        step("pictures in a browser", &mut running(&pictures, root, &programs))?;
         // Alone, one after the other, and what they print is shown: each says how long it took and fails where that is too long.
         for measure in MEASURES {
             let alone = ["test", "--workspace", "--", "--ignored", "--nocapture", measure];

@@ -45,6 +45,8 @@ pub enum Part {
     Promtool,
     /// What builds images without a daemon. Found as the executable `buildah`.
     Buildah,
+    /// A browser. Found as the executable `chromium`.
+    Chromium,
     /// What makes a small Debian in a folder. Found as the executable `debootstrap`.
     Debootstrap,
 }
@@ -181,6 +183,7 @@ impl Part {
             Self::Promtool => Carrier::Debian("prometheus"),
             Self::Buildah => Carrier::Debian("buildah"),
             Self::Debootstrap => Carrier::Debian("debootstrap"),
+            Self::Chromium => Carrier::Debian("chromium"),
             Self::Anvil | Self::Buf | Self::Solc => Carrier::Npm(Modules::Chains),
             Self::Bcoin => Carrier::Npm(Modules::Bitcoin),
             Self::Helm => Carrier::Npm(Modules::Helm),
@@ -203,6 +206,7 @@ fn find(part: Part) -> Result<Option<PathBuf>> {
         Part::Promtool => Ok(on_path("promtool")),
         Part::Buildah => Ok(on_path("buildah")),
         Part::Debootstrap => Ok(on_path("debootstrap")),
+        Part::Chromium => Ok(on_path("chromium")),
     }
 }
 

@@ -11,7 +11,13 @@ async fn played(options: Options, disturbance: Disturbance) -> Outcome {
     let mut alone = alone(Options { bitcoin: true, ..options }).await;
     let picture = tempfile::Builder::new().suffix(".svg").tempfile().unwrap();
     let outcome = play(&mut alone.mesh, &mut Silence, &disturbance, &haetae(), Some(picture.path())).await.unwrap();
-    assert!(std::fs::read_to_string(picture.path()).unwrap().contains("<svg"));
+    let picture = std::fs::read_to_string(picture.path()).unwrap();
+    // Both chains, both exchanges, and what became of the money there.
+    for shown in ["<svg", "eip155:", "bip122:", "upbit · customer deposit", "bithumb · customer deposit", ">FROZEN "]
+    {
+        assert!(picture.contains(shown), "{shown} is not in the case's picture");
+    }
+    assert_eq!(picture.matches("leg: ").count(), outcome.legs_frozen, "every leg is marked");
     // Six arrivals, six legs, and no seventh: nothing is frozen twice.
     assert_eq!((outcome.arrivals, outcome.legs_frozen), (6, 6));
     assert_eq!((outcome.withdrawals_refused, outcome.bystanders_unharmed), (6, 3));

@@ -55,6 +55,9 @@ fn of_node(flow: &Flow, sheet: &Sheet<'_>, at: usize, node: &Node) -> Value {
         json!({
             "leg_id": freeze.leg,
             "exchange": freeze.exchange,
+            "asset": freeze.asset,
+            "cap": freeze.cap,
+            "frozen_amount": freeze.frozen,
             "hold": hold(freeze.hold),
             "says": freeze.says,
         })

@@ -139,6 +139,10 @@ pub(super) enum Hold {
 pub(super) struct Freeze {
     pub(super) leg: String,
     pub(super) exchange: String,
+    pub(super) asset: String,
+    /// In the asset's smallest unit, as stated; empty where nothing is.
+    pub(super) cap: String,
+    pub(super) frozen: String,
     pub(super) hold: Hold,
     /// In words, with the amount.
     pub(super) says: String,
@@ -357,6 +361,9 @@ fn freeze_of(leg: &Leg, assets: &mut Coins<'_>) -> Freeze {
     Freeze {
         leg: leg.leg_id.clone(),
         exchange: leg.exchange.clone(),
+        asset: leg.asset.clone(),
+        cap: leg.cap.clone(),
+        frozen: leg.frozen_amount.clone(),
         hold,
         says: format!("{says}{ordered}{review}"),
         rows: rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

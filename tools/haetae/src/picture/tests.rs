@@ -295,6 +295,40 @@ fn the_json_has_the_graph_with_its_places() {
     }
 }
 
+/// What is drawn between the tags, and what is told on a closer look.
+#[test]
+fn every_form_tells_amounts_times_labels_ends_and_freezes() {
+    let drawn = [Form::Svg, Form::Html, Form::Json, Form::Graphml].map(|form| draw(&flow(8), form).unwrap());
+    let [svg, html, json, graphml] = drawn.each_ref().map(String::as_str);
+    for form in [svg, html, json, graphml] {
+        for told in ["Sample mixer", "2026-11-30 14:00:28Z", "upbit", &"0".repeat(60)] {
+            assert!(form.contains(told), "{told} is not in {}…", &form[..200]);
+        }
+    }
+    for form in [svg, html] {
+        for seen in [
+            ">240,000 USDT · 14:00:28<",
+            ">BINDING up to 150,000 USDT<",
+            ">Sample mixer<",
+            ">upbit · customer deposit<",
+        ] {
+            assert!(form.contains(seen), "{seen} is not in {}…", &form[..200]);
+        }
+        for closer in
+            ["moved: 300,000 USDT", "trail ends here: held: 300,000 USDT", "binding since: 2026-11-30 14:01:00Z"]
+        {
+            assert!(form.contains(closer), "{closer} is not in {}…", &form[..200]);
+        }
+    }
+    // In the smallest units, for programs.
+    for form in [json, graphml] {
+        for told in ["240000000000", "300000000000", "BINDING up to 150,000 USDT"] {
+            assert!(form.contains(told), "{told} is not in {}…", &form[..200]);
+        }
+    }
+    assert!(json.contains(r#""cap": "150000000000""#));
+}
+
 #[test]
 #[ignore = "a measure, not a law"]
 fn five_hundred_accounts_are_laid_out_within_a_second() {

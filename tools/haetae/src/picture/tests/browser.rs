@@ -20,7 +20,7 @@ fn open(page: &Path) -> (String, String) {
 }
 
 #[test]
-#[ignore = "needs chromium on the path"]
+#[ignore = "needs a browser: `cargo xtask test --all` runs it"]
 fn pictures_in_a_browser() {
     let folder = tempfile::tempdir().unwrap();
     for size in [8, 500] {
