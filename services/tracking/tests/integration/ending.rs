@@ -130,3 +130,31 @@ async fn where_money_is_kept_in_outputs_a_labelled_mixer_ends_the_trail_too() {
     assert!(ended(&mesh, watch).await.contains(&mixed));
     assert_eq!(listed(&replica, watch).await.get(&mixed), Some(&Some("pack 1".to_owned())));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_names_what_others_say_now_about_its_accounts_and_who_says_it() {
+    let mesh = Mesh::start().await;
+    let replica = mesh.replica().await;
+    let account = mesh.chain.account(1);
+    let exchange = pack(1, concept("exchange", "web_crawl"), 1);
+    mesh.import(&exchange, vec![label(account.address())], "").await;
+    known(&replica, &account, 1).await;
+    let watch = mesh.watch(&WatchOf::coins(0, 1_000)).await;
+    mesh.chain.pay(0, 1, 400).await;
+    eventually("a hop", async || mesh.of_kind::<wire::Hop>(watch, "hop").await.len() == 1).await;
+    let labels = async |of: &Account| {
+        let request =
+            wire::TraceRequest { watch_ids: vec![watch.to_string()], query: Some(wire::TraceQuery::default()) };
+        let trace = replica.api().trace(Request::new(request)).await.unwrap().into_inner().trace.unwrap();
+        let node = trace.nodes.into_iter().find(|node| node.account == of.to_string()).unwrap();
+        node.labels.into_iter().map(|label| (label.label, label.source)).collect::<Vec<_>>()
+    };
+    let said = |n: u8| vec![(format!("pack {n}"), "https://labels.test".to_owned())];
+    assert_eq!(labels(&account).await, said(1));
+    assert!(labels(&mesh.chain.account(0)).await.is_empty());
+    // Its pack is replaced: what it said does not count any more.
+    let newer = pack(2, concept("exchange", "web_crawl"), 1);
+    mesh.import(&newer, vec![label(account.address())], &exchange.pack_id).await;
+    known(&replica, &account, 1).await;
+    eventually("the newer one counts", async || labels(&account).await == said(2)).await;
+}
