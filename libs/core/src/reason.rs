@@ -75,6 +75,7 @@ reasons! {
     AddressMalformed "ADDRESS_MALFORMED" InvalidArgument "Not an address or asset in CAIP-10 or CAIP-19 form." => "Write it as chain:address, such as eip155:1:0x…"
     AddressChecksum "ADDRESS_CHECKSUM" InvalidArgument "The address has a wrong checksum: it is most likely mistyped." => "Copy the address again from its source."
     ChainNotSupported "CHAIN_NOT_SUPPORTED" InvalidArgument "No service reads this chain, or no exchange in reach takes deposits on it." => "See the supported chains; ask the operators for others."
+    TaintRuleNotSupported "TAINT_RULE_NOT_SUPPORTED" InvalidArgument "Money cannot be traced by this rule on this chain: its nodes do not say what an account had at a block." => "Choose traced-first or poison."
     WrongChain "WRONG_CHAIN" InvalidArgument "Address and asset, or address and exchange, are on different chains; or the address is one of another network." => "Name address and assets on their own chain, and exchanges that take it."
     AmountMalformed "AMOUNT_MALFORMED" InvalidArgument "Not an integer in the asset's smallest unit between 0 and 2^256−1." => "Send digits only: no sign, no fraction, no separators."
     AmountZero "AMOUNT_ZERO" InvalidArgument "The amount is zero where that makes no sense." => "State an amount of at least 1."

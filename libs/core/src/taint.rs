@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
+use crate::chain::ChainKind;
+
 /// How stolen money is told from the other money that lies with it. What a trace says, and what may be frozen on it,
 /// depends on the rule: people choose it with the watch, and whatever a watch says names it.
 ///
@@ -44,6 +46,12 @@ impl TaintRule {
     /// Whether it has to be known what else lies at an account, and comes to it and leaves it.
     pub const fn needs_balances(self) -> bool {
         matches!(self, Self::Haircut | Self::Fifo)
+    }
+
+    /// Whether money can be traced by it on a chain of this kind. Tron's nodes say what an account has now, and not what it
+    /// had at a block.
+    pub const fn works_on(self, kind: ChainKind) -> bool {
+        !(self.needs_balances() && matches!(kind, ChainKind::Tron))
     }
 }
 

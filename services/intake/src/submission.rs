@@ -267,6 +267,10 @@ fn watch(v: &mut Violations, basis: Basis<'_>, law: Option<Law<'_>>, wire: &v1::
         Some(wire) => v.within("standing_freeze", |v| standing_terms(v, basis, wire, stolen.as_ref())).map(Some),
     };
     let rule = read::choice_optional::<TaintRule>(v, "taint_rule", wire.taint_rule);
+    let kind = root.as_ref().and_then(|root| root.account.chain().kind());
+    if rule.flatten().zip(kind).is_some_and(|(rule, kind)| !rule.works_on(kind)) {
+        v.add("taint_rule", Reason::TaintRuleNotSupported, "needs to know what accounts had at a block");
+    }
     // What is granted names its rule; what was left open is told from what was chosen as long as it is only compared.
     let rule = rule.map(|rule| basis.map_or(rule, |_| Some(rule.unwrap_or_default())));
     Some(Watch {

@@ -3,6 +3,7 @@
 use haetae_core::Moment;
 use haetae_wire::{
     convert::timestamp,
+    exchange::v1::TaintRule,
     intake::v1::{self, intake_service_server::IntakeService, request_content::Kind},
 };
 use uuid::Uuid;
@@ -83,6 +84,19 @@ async fn every_bad_content_is_refused_with_its_own_reason() {
                 terms.standing_freeze.as_mut().unwrap().caps[0].asset = nobodys_coin.into();
             }),
             fault("watch.root.account", "CHAIN_NOT_SUPPORTED"),
+        ),
+        (
+            watching(&|terms| {
+                let tron = "tron:728126428/slip44:195";
+                terms.root = target("tron:728126428:TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t");
+                terms.stolen[0].asset = tron.into();
+                terms.standing_freeze.as_mut().unwrap().caps[0].asset = tron.into();
+                terms.taint_rule = TaintRule::Haircut.into();
+            }),
+            vec![
+                ("content.watch.root.account".into(), "CHAIN_NOT_SUPPORTED".into()),
+                ("content.watch.taint_rule".into(), "TAINT_RULE_NOT_SUPPORTED".into()),
+            ],
         ),
         (
             freezing(&|terms| {

@@ -21,4 +21,5 @@ mod reorganised;
 mod speed;
 mod tainted;
 mod tracing;
+mod tron;
 mod waiting;
