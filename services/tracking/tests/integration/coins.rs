@@ -44,9 +44,15 @@ impl Coins {
 
     pub(crate) async fn started_with(options: BcoinOptions) -> Self {
         let node = Bcoin::start(options).await.unwrap();
+        let http = node.url_with_key();
+        Self::reading(node, http).await
+    }
+
+    /// Tracking that reads a node's chain at this address.
+    pub(crate) async fn reading(node: Bcoin, http: String) -> Self {
         let config = ChainConfig {
             id: REGTEST.to_owned(),
-            nodes: vec![NodeConfig { http: node.url_with_key(), ..NodeConfig::default() }],
+            nodes: vec![NodeConfig { http, ..NodeConfig::default() }],
             confirmations: 2,
             final_after: Some(5),
             max_reorg_depth: 64,

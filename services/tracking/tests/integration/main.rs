@@ -8,6 +8,7 @@ mod authority;
 mod bitcoin;
 mod chain;
 mod coins;
+mod core;
 mod ending;
 mod failures;
 mod following;
