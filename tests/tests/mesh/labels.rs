@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MIXER: &str = "eip155:1:0x47CE0C6eD5B0Ce3d3A51fdb1C52DC66a7c3c2936";
 
 /// What a person has the command line do: how it ended, and the document it printed.
-async fn by(who: Who, mesh: &Mesh, words: &[&str]) -> (i32, Value, String) {
+pub(crate) async fn by(who: Who, mesh: &Mesh, words: &[&str]) -> (i32, Value, String) {
     let profile = mesh.house.write_profile(&mesh.chain.token()).unwrap();
     let mut command = Command::new(haetae());
     command.arg("--profile").arg(profile).args(["--json", "--as", who.slug()]).args(words);

@@ -12,6 +12,7 @@ mod metrics;
 mod migrated;
 mod operations;
 mod otlp;
+mod past;
 mod python;
 mod trace;
 

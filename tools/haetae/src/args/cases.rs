@@ -123,7 +123,7 @@ pub(crate) enum WatchCommand {
         /// Only those of this case.
         #[arg(long, value_name = "NUMBER")]
         case: Option<String>,
-        /// Only those pending, active or ended.
+        /// Only those pending, catching-up, active or ended.
         #[arg(long, value_parser = watch_state)]
         state: Option<i32>,
         /// At most this many; 0 for all.
