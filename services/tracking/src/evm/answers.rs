@@ -116,11 +116,40 @@ pub(super) struct Receipt {
     blob_gas_price: Option<U256>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Log {
-    address: Address,
-    topics: Vec<B256>,
-    data: Bytes,
+/// What a contract wrote down.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Log {
+    pub(super) address: Address,
+    pub(super) topics: Vec<B256>,
+    pub(super) data: Bytes,
+}
+
+/// What became of a transaction, where a chain tells it in another way than by a receipt.
+pub(super) struct Became {
+    pub(super) transaction: B256,
+    pub(super) block: B256,
+    pub(super) from: Address,
+    pub(super) failed: bool,
+    /// The contract that it made.
+    pub(super) contract: Option<Address>,
+    pub(super) logs: Vec<Log>,
+}
+
+impl From<Became> for Receipt {
+    fn from(became: Became) -> Self {
+        Self {
+            transaction_hash: became.transaction,
+            block_hash: became.block,
+            from: Some(became.from),
+            status: Some(U64::from(!became.failed)),
+            contract_address: became.contract,
+            logs: became.logs,
+            gas_used: None,
+            effective_gas_price: None,
+            blob_gas_used: None,
+            blob_gas_price: None,
+        }
+    }
 }
 
 impl FullBlock {

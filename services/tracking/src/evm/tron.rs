@@ -1,7 +1,7 @@
-//! Tron. Its nodes speak Ethereum's JSON-RPC as far as blocks, logs and receipts go. The rest comes from their own HTTP
+//! Tron. Its nodes speak Ethereum's JSON-RPC as far as blocks and the index of logs go. The rest comes from their own HTTP
 //! API: the value that a transaction carries, since what their JSON-RPC calls `value` may as well be a number of votes or
-//! the amount of another asset; what it cost; what calls inside it moved; and which blocks are solid, which is Tron's word
-//! for final.
+//! the amount of another asset; what became of it, what it cost, and what it and calls inside it moved, for a whole block at
+//! once; and which blocks are solid, which is Tron's word for final.
 //!
 //! Tron's nodes know what accounts have now and not what they had at a block, and number nobody's transactions: balances
 //! are not known, and an account is taken for a service by its payees alone.
@@ -24,7 +24,7 @@ use self::api::{Api, Info, Sent};
 use super::answers::{FullBlock, Header, Receipt, Transaction};
 use super::node::Node;
 use super::traces::{Step, Traces};
-use super::{Evm, is_contract, receipts};
+use super::{Evm, is_contract};
 use crate::knowledge::AccountFacts;
 use crate::source::{BalanceAt, Block, BlockRef, ChainSource, Condition, Dated, Paying, Payments};
 
@@ -53,15 +53,13 @@ impl Tron {
 
     /// A block, all of it from one node; none where the node does not have all of it.
     async fn block_of(&self, node: &Node, hash: B256) -> anyhow::Result<Option<Block>> {
-        let named = node.ask::<Option<Named>>("eth_getBlockByHash", json!([hash, false]));
-        let (named, receipts) = tokio::try_join!(named, receipts(node, hash))?;
+        let named = node.ask::<Option<Named>>("eth_getBlockByHash", json!([hash, false])).await?;
         let Some(named) = named else { return Ok(None) };
         let at = named.header.at();
         ensure!(at.hash == hash, "the node answered with another block");
-        let receipts = receipts.all(node, &named.transactions).await?;
         let sent = self.api.block(&node.config, hash);
         let (sent, infos) = tokio::try_join!(sent, self.api.infos(&node.config, at.number))?;
-        let (Some(receipts), Some(sent)) = (receipts, sent) else { return Ok(None) };
+        let Some(sent) = sent else { return Ok(None) };
         // What was asked for by number has to be about this block.
         let now: Option<Header> = node.ask("eth_getBlockByNumber", json!([U64::from(at.number), false])).await?;
         if now.is_none_or(|now| now.hash != hash) {
@@ -71,23 +69,24 @@ impl Tron {
         if traces.values().any(|steps| !steps.is_empty()) {
             self.internal_transfers.store(true, Ordering::Relaxed);
         }
-        Ok(Some(assemble(named, &receipts, &sent, &infos)?.with(&receipts, Some(&traces))?))
+        let (block, receipts) = assemble(named, &sent, &infos)?;
+        Ok(Some(block.with(&receipts, Some(&traces))?))
     }
 }
 
-/// The block as Ethereum's nodes would have told it.
-fn assemble(named: Named, receipts: &[Receipt], sent: &[Sent], infos: &[Info]) -> anyhow::Result<FullBlock> {
-    ensure!(receipts.len() == named.transactions.len(), "the node has not all receipts of the block");
+/// The block and its receipts as Ethereum's nodes would have told them.
+fn assemble(named: Named, sent: &[Sent], infos: &[Info]) -> anyhow::Result<(FullBlock, Vec<Receipt>)> {
     let sent: HashMap<B256, &Sent> = sent.iter().map(|sent| (sent.id(), sent)).collect();
     let infos: HashMap<B256, &Info> = infos.iter().map(|info| (info.id(), info)).collect();
     let transactions = named.transactions.iter().map(|hash| {
         let sent = sent.get(hash).context("the node's APIs disagree on what is in the block")?;
         let info = infos.get(hash).context("the node does not say what became of a transaction")?;
         let (from, to, value) = sent.value();
-        Ok(Transaction { hash: *hash, from, to, value, fee: Some(U256::from(info.fee)) })
+        let became = info.became(from, named.header.hash)?;
+        Ok((Transaction { hash: *hash, from, to, value, fee: Some(U256::from(info.fee)) }, became.into()))
     });
-    let transactions = transactions.collect::<anyhow::Result<_>>()?;
-    Ok(FullBlock { header: named.header, transactions })
+    let (transactions, receipts) = transactions.collect::<anyhow::Result<(Vec<_>, Vec<_>)>>()?;
+    Ok((FullBlock { header: named.header, transactions }, receipts))
 }
 
 /// What calls moved, by transaction. Tron numbers them all in one row, whatever lies in what.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::config::NodeConfig;
+use crate::evm::answers::{Became, Log};
 use crate::source::BlockRef;
 
 /// How long a node may take to answer.
@@ -81,6 +82,22 @@ pub(super) struct Info {
     pub(super) fee: u64,
     #[serde(default)]
     pub(super) internal_transactions: Vec<Internal>,
+    /// `FAILED`, or left out.
+    result: Option<String>,
+    /// Of the contract that was made or called.
+    contract_address: Option<Tagged>,
+    #[serde(default)]
+    log: Vec<Logged>,
+}
+
+/// What a contract wrote down. Its own account stands there without what is before others.
+#[derive(Debug, Deserialize)]
+struct Logged {
+    address: Bare,
+    #[serde(default)]
+    topics: Vec<Hash>,
+    #[serde(default)]
+    data: String,
 }
 
 /// A call inside a transaction.
@@ -110,6 +127,10 @@ struct CallValue {
 /// An account's bytes behind their prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tagged(Address);
+
+/// An account's bytes without their prefix.
+#[derive(Clone, Copy, Debug)]
+struct Bare(Address);
 
 #[derive(Clone, Copy, Debug)]
 struct Hash(B256);
@@ -158,6 +179,26 @@ impl Sent {
 impl Info {
     pub(super) fn id(&self) -> B256 {
         self.id.0
+    }
+
+    /// What became of the transaction of this sender, in this block.
+    ///
+    /// # Errors
+    /// When what a contract wrote down cannot be read.
+    pub(super) fn became(&self, from: Address, block: B256) -> anyhow::Result<Became> {
+        let log = |log: &Logged| {
+            let data = hex::decode(&log.data).context("what a contract wrote down is not hexadecimal")?;
+            let topics = log.topics.iter().map(|topic| topic.0).collect();
+            anyhow::Ok(Log { address: log.address.0, topics, data: data.into() })
+        };
+        Ok(Became {
+            transaction: self.id.0,
+            block,
+            from,
+            failed: self.result.as_deref().is_some_and(|result| result == "FAILED"),
+            contract: self.contract_address.map(|contract| contract.0),
+            logs: self.log.iter().map(log).collect::<anyhow::Result<_>>()?,
+        })
     }
 }
 
@@ -225,6 +266,17 @@ impl<'de> Deserialize<'de> for Tagged {
         match bytes.split_first() {
             Some((&PREFIX, address)) if address.len() == 20 => Ok(Self(Address::from_slice(address))),
             _ => Err(D::Error::custom("an account that is not 41 and 20 bytes")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bare {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let bytes = hex::decode(String::deserialize(from)?).map_err(D::Error::custom)?;
+        match bytes.as_slice() {
+            [PREFIX, address @ ..] if address.len() == 20 => Ok(Self(Address::from_slice(address))),
+            address if address.len() == 20 => Ok(Self(Address::from_slice(address))),
+            _ => Err(D::Error::custom("an account that is not 20 bytes")),
         }
     }
 }
