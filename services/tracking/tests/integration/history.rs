@@ -383,6 +383,29 @@ async fn six_hours_back_is_at_the_head_within_a_minute() {
     assert!(from_far_back(5_400).await < Duration::from_secs(60));
 }
 
+/// The same where much happens in every block: 250 transfers of a token that has nothing to do with it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures: 1,800 blocks are six hours of Ethereum"]
+async fn six_hours_back_is_at_the_head_within_a_minute_through_full_blocks() {
+    let mesh = Mesh::start().await;
+    let batch = mesh.chain.batch_token().await;
+    let theft = mesh.chain.pay(0, 1, 900).await;
+    let others = alloy_primitives::Address::left_padding_from(&1_000_000u64.to_be_bytes());
+    for n in 0..1_800 {
+        if n == 900 {
+            mesh.chain.pay(1, 2, 800).await;
+        }
+        mesh.chain.pay_batch(batch, 7, others, 5, 250).await;
+    }
+    let _replica = mesh.replica().await;
+    let begun = Instant::now();
+    let watch = watch_from(&mesh, 0, Start::Transaction(theft)).await;
+    let taken = begun.elapsed();
+    assert_eq!(hops(&mesh, watch).await.len(), 2);
+    println!("1,800 blocks of 250 transfers back: at the head after {taken:?}");
+    assert!(taken < Duration::from_secs(60));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_for_from_now_on_is_active_at_once_and_a_start_at_the_head_too() {
     let mesh = Mesh::start().await;

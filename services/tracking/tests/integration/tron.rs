@@ -19,9 +19,10 @@ use haetae_wire::signed::open_arrival;
 use haetae_wire::tracking::v1 as wire;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::mesh::{Mesh, WatchOf, eventually};
+use crate::mesh::{Mesh, WatchOf, eventually, eventually_within};
 
 const USDT: &str = "a614f803b6fd780986a42c78ec9c7f77e6ded13c";
 /// Blocks of three seconds, from this time on.
@@ -352,5 +353,32 @@ async fn a_watch_on_tron_begins_with_a_transaction_of_the_past() {
         assert_eq!(found, [(account(2).to_string(), "900", 1), (account(3).to_string(), "800", 2)]);
         assert_eq!(hops[0].transfer.as_ref().unwrap().transaction, theft);
         mesh.asked("upbit", &account(3), 1).await;
+    }
+}
+
+/// 7,200 blocks are six hours of Tron; in each there are 100 payments that have nothing to do with it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn six_hours_back_is_at_the_head_within_a_minute() {
+    let mesh = started().await;
+    let theft = mesh.chain.pay(1, 2, 900);
+    let others = |coin| Payment { from: 7, to: 8, amount: 5, coin };
+    let others: Vec<Payment> = (0..100).map(|n| others(n % 2 == 0)).collect();
+    for n in 0..7_200 {
+        if n == 3_600 {
+            mesh.chain.pay(2, 3, 800);
+        }
+        mesh.chain.block(&others);
+    }
+    let _replica = mesh.replica().await;
+    for (what, assets) in [("tokens", vec![usdt()]), ("tokens and coins", vec![usdt(), coin()])] {
+        let start = Some(Start::Transaction(theft.clone()));
+        let begun = Instant::now();
+        let watch = mesh.grant_watch_from(account(1), &watch_of(&assets, start)).await;
+        let active = async || mesh.stream(watch).await.iter().any(|said| said.kind == "watch-active");
+        eventually_within(Duration::from_secs(120), "it has come to the head", active).await;
+        let taken = begun.elapsed();
+        println!("7,200 blocks of 100 payments back, of {what}: at the head after {taken:?}");
+        assert!(taken < Duration::from_secs(60), "{what}");
     }
 }
