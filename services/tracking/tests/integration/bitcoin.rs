@@ -212,6 +212,44 @@ async fn a_reorganisation_moves_a_deposit() {
     assert_eq!(retracted.iter().map(|said| said.hop_id.clone()).collect::<Vec<_>>(), [hops[0].hop_id.clone()]);
 }
 
+/// What is mined again in another block is the same hop and the same arrival.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_that_a_reorganisation_includes_again_is_the_same_arrival() {
+    let mesh = Coins::started().await;
+    let (mut thief, deposit) = (wallet("thief"), wallet("deposit"));
+    mesh.endow(&mut thief, &[500_000]).await;
+    let _replica = mesh.replica().await;
+    let watch = mesh.watch_from(of(&thief), &watch_of(TaintRule::Fifo, 500_000)).await;
+    let paid = thief.pay(&[(deposit.address(), 400_000)]).unwrap();
+    mesh.chain.send(&paid).await.unwrap();
+    let first = mesh.chain.mine(1).await.unwrap()[0];
+    mesh.hops(watch, 1).await;
+    mesh.answer("upbit", &of(&deposit), ConfirmationAnswer::Held).await;
+    let arrivals = async || {
+        let stream = mesh.stream(watch).await;
+        let said = stream.iter().filter(|said| said.kind == "arrival");
+        said.map(|said| open_arrival(&said.payload, &mesh.keyring).unwrap()).collect::<Vec<_>>()
+    };
+    eventually("it arrived", async || arrivals().await.len() == 1).await;
+
+    let blocks = mesh.chain.reorganise(1, 2).await.unwrap();
+    assert!(blocks[0] != first && mesh.chain.block(blocks[0]).await.unwrap().txdata.contains(&paid));
+    let finality = async || mesh.of_kind::<wire::FinalityChanged>(watch, "hop-finality").await;
+    eventually("it is seen in the other block", async || {
+        finality()
+            .await
+            .iter()
+            .any(|said| said.finality() == wire::Finality::Seen && said.block_hash == blocks[0].to_string())
+    })
+    .await;
+    mesh.read_all().await;
+    let said = arrivals().await;
+    assert!(said.iter().all(|arrival| (arrival.id, arrival.traced) == (said[0].id, said[0].traced)), "{said:?}");
+    let retracted = mesh.stream(watch).await.iter().filter(|said| said.kind == "arrival-retracted").count();
+    assert_eq!(retracted + 1, said.len(), "it stands in the end");
+    assert_eq!(mesh.all_questions("upbit").await.len(), 1, "nobody is asked anew");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_told_as_a_warning_and_what_became_of_it() {
     let mesh = Coins::started().await;
