@@ -31,6 +31,7 @@ async fn what_cannot_be_sent_when_dispatch_resumes_is_sent_once_it_can_be() {
     world.approve_watch(request(1), Approved::default()).await;
     world.approve_watch(request(2), Approved::default()).await;
     world.halt(&upbit()).await;
+    world.wait_for_dispatch("dispatch-halted").await;
     world.arrive(1, &upbit(), 1, 30).await;
     world.wait_for_unserved(UnservedReason::Halted).await;
     world.lose_authorisations(request(1)).await;
