@@ -8,9 +8,8 @@ create table contested (
 insert into contested (watch, account, memo)
 select distinct watch, account, memo from leg where contested and watch is not null;
 
--- An arrival that was taken back may return, worth more or less; one that its exchange has answered for stays answered.
-alter table claim drop constraint claim_rest_check;
-alter table claim add constraint claim_rest_check
-    check (rest in ('none', 'closed', 'withdrawn', 'no-cap', 'cap-exhausted', 'halted', 'legs-per-hour', 'holders',
-                    'exchange-not-authorised', 'authority-over', 'wallet-role'));
-update claim set rest = 'withdrawn' where rest = 'closed' and granted = 0;
+-- An arrival that was taken back may return, worth more or less; one that its exchange has answered for stays answered. Both
+-- are closed: replicas of the version before know no other word, and write this one of what is taken back and was granted
+-- nothing.
+alter table claim add column withdrawn boolean not null default false;
+update claim set withdrawn = true where rest = 'closed' and granted = 0;

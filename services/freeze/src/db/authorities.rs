@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{legs, legs::Signed, text};
 use crate::authority::Authority;
-use crate::standing::{Claim, Found, Line, Standing, Terms};
+use crate::standing::{Claim, Found, Line, Rest, Standing, Terms};
 
 #[derive(sqlx::FromRow)]
 struct AuthorityRow {
@@ -41,6 +41,7 @@ struct ClaimRow {
     wallet_role: Option<String>,
     granted: String,
     rest: String,
+    withdrawn: bool,
 }
 
 /// The authority of a request, with everything under it. Whoever decides on it holds the turn.
@@ -123,7 +124,8 @@ async fn caps(
 
 async fn claims(conn: &mut PgConnection, request: RequestId) -> Result<Vec<Claim>, sqlx::Error> {
     let rows: Vec<ClaimRow> = sqlx::query_as(
-        "select c.arrival, c.exchange, a.account, a.memo, a.asset, a.traced::text, a.wallet_role, c.granted::text, c.rest
+        "select c.arrival, c.exchange, a.account, a.memo, a.asset, a.traced::text, a.wallet_role, c.granted::text, c.rest,
+                c.withdrawn or c.granted = 0 as withdrawn
          from claim c join arrival a on a.id = c.arrival and a.exchange = c.exchange
          where c.request = $1 order by a.number, a.id",
     )
@@ -142,7 +144,10 @@ async fn claims(conn: &mut PgConnection, request: RequestId) -> Result<Vec<Claim
                     wallet_role: row.wallet_role.as_deref().map(text::role).transpose()?,
                 },
                 granted: text::amount(&row.granted)?,
-                rest: text::rest(&row.rest)?,
+                rest: match text::rest(&row.rest)? {
+                    Rest::Closed if row.withdrawn => Rest::Withdrawn,
+                    rest => rest,
+                },
             })
         })
         .collect()
@@ -233,14 +238,16 @@ pub(crate) async fn save(
 
 async fn save_claim(conn: &mut PgConnection, request: RequestId, claim: &Claim) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into claim (request, arrival, exchange, granted, rest) values ($1, $2, $3, $4::numeric, $5)
-         on conflict (request, arrival, exchange) do update set granted = excluded.granted, rest = excluded.rest",
+        "insert into claim (request, arrival, exchange, granted, rest, withdrawn) values ($1, $2, $3, $4::numeric, $5, $6)
+         on conflict (request, arrival, exchange) do update set
+            granted = excluded.granted, rest = excluded.rest, withdrawn = excluded.withdrawn",
     )
     .bind(request.0)
     .bind(claim.found.arrival.0)
     .bind(claim.found.exchange.as_str())
     .bind(claim.granted.to_string())
     .bind(text::rest_text(claim.rest))
+    .bind(claim.rest == Rest::Withdrawn)
     .execute(conn)
     .await?;
     Ok(())

@@ -75,8 +75,8 @@ names!(role_text role WalletRole {
 
 names!(rest_text rest Rest {
     Rest::None => "none" = Rest::None,
-    Rest::Closed => "closed" = Rest::Closed,
-    Rest::Withdrawn => "withdrawn" = Rest::Withdrawn,
+    // What is withdrawn is closed as well; which it is stands in a column of its own.
+    Rest::Closed | Rest::Withdrawn => "closed" = Rest::Closed,
     Rest::Waits(Unserved::NoCap) => "no-cap" = Rest::Waits(Unserved::NoCap),
     Rest::Waits(Unserved::CapExhausted) => "cap-exhausted" = Rest::Waits(Unserved::CapExhausted),
     Rest::Waits(Unserved::Halted) => "halted" = Rest::Waits(Unserved::Halted),

@@ -44,8 +44,11 @@ fn table(legs: &[Leg], look: &Look) -> String {
             plain(between(leg.ordered_at.as_ref(), leg.binding_at.as_ref()).unwrap_or_else(|| NOTHING.to_owned())),
         ]);
     }
-    let bound = legs.iter().filter(|leg| leg.binding_at.is_some()).count();
-    format!("{}{bound} of {} binding\n", rows.print(), counted(legs.len(), "leg"))
+    use LegState::{Binding, Expired, FrozenFull, FrozenPartial, Released};
+    let reported = |states: &[LegState]| legs.iter().filter(|leg| states.contains(&leg.reported())).count();
+    let (bound, over) = (reported(&[Binding, FrozenPartial, FrozenFull]), reported(&[Released, Expired]));
+    let over = if over > 0 { format!(", {over} over") } else { String::new() };
+    format!("{}{bound} of {} binding{over}\n", rows.print(), counted(legs.len(), "leg"))
 }
 
 fn desired(leg: &Leg, look: &Look) -> String {
@@ -132,6 +135,9 @@ mod tests {
         assert!(rows[1].contains("at most 100") && rows[1].contains("withheld 60"), "{text}");
         assert!(rows[2].contains("until 2026-09-21 14:13:20Z"), "{text}");
         assert!(text.ends_with("1 of 1 leg binding\n"), "{text}");
+        let released = Leg { reported: LegState::Released.into(), ..leg() };
+        let text = table(&[leg(), released], &Look::default());
+        assert!(text.ends_with("1 of 2 legs binding, 1 over\n"), "{text}");
     }
 
     #[test]
