@@ -122,17 +122,13 @@ impl Follower {
         self.state.subscribe()
     }
 
-    /// Follows until cancelled; work in hand is finished. Whatever is unavailable is waited for. What is parked is tried again
-    /// once: code and keys are other ones only where a process has begun anew.
+    /// Follows until cancelled; work in hand is finished. Whatever is unavailable is waited for.
     ///
     /// # Errors
     ///
     /// [`FollowerError`] when the log is not what it was: the cursor stays, and a person has to look.
     pub async fn run(self, cancel: CancellationToken) -> Result<(), FollowerError> {
         let mut backoff = Backoff::new();
-        if let Err(error) = parked::retry_all(&self.effects.pool, self.name()).await {
-            tracing::warn!(follower = self.name(), %error, "what is parked is not tried again");
-        }
         while !cancel.is_cancelled() {
             match self.follow(&cancel, &mut backoff).await {
                 Ok(()) => {}

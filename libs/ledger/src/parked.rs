@@ -108,15 +108,6 @@ pub async fn retry(tx: &mut PgConnection, follower: &str, position: u64) -> Resu
     Ok(found.rows_affected() == 1)
 }
 
-/// Has a follower try everything again that it has parked.
-pub(crate) async fn retry_all(pool: &PgPool, follower: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("update ledger.parked_subject set retry = true where follower = $1")
-        .bind(follower)
-        .execute(pool)
-        .await?;
-    Ok(())
-}
-
 /// Parks an entry: with the error it failed with, or with none behind another of its subject.
 /// True if the subject was not parked before.
 pub(crate) async fn park(

@@ -13,3 +13,10 @@ select distinct watch, account, memo from leg where contested and watch is not n
 -- nothing.
 alter table claim add column withdrawn boolean not null default false;
 update claim set withdrawn = true where rest = 'closed' and granted = 0;
+
+-- Whose legs at an exchange have to be ordered again, since it may have lost what it took in.
+create table restating (
+    request  uuid not null references authority,
+    exchange text not null,
+    primary key (request, exchange)
+);

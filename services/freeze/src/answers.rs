@@ -1,8 +1,7 @@
 //! What the log of one exchange's connector says: the exchange's own signed words, and what it never saw.
 //!
 //! The connector is not believed: a statement counts if the exchange's pinned key signed it and it answers an order of
-//! ours, byte for byte. What does not is counted and otherwise ignored; the connector's log keeps it. Only what a key signed
-//! that is not known here is set aside for an operator.
+//! ours, byte for byte. What does not is counted and otherwise ignored; the connector's log keeps it.
 
 use async_trait::async_trait;
 use haetae_core::{EventContent, ExchangeId, LegId, LegReport, LegState, Moment, Refusal};
@@ -84,30 +83,26 @@ impl Answers {
         self.decisions.decide(tx, request, command, now()).await
     }
 
-    /// A statement that does not verify. The connector wrote it down because it did for him: where the key is not known here, our
-    /// registry may be the older one, and the exchange says it only once.
+    /// A statement that does not verify. The connector wrote it down because it did for him: where the key is not known here, one
+    /// of the two registries is the older one. It is as good as no answer, and the exchange is asked for another.
     async fn unverified(&self, tx: &mut PgConnection, leg: &str, fault: StatementFault) -> Result<(), HandleError> {
-        let ours = match leg.parse() {
-            Ok(leg) => db::request_of(tx, leg, &self.exchange).await?.is_some(),
-            Err(_) => false,
-        };
-        if ours && fault.is_unknown_key() {
-            Err(HandleError::poison(fault))
-        } else {
-            ignore(&self.exchange, Ignored::NotSigned)
+        if fault.is_unknown_key()
+            && let Ok(leg) = leg.parse()
+        {
+            db::take_turn(tx).await?;
+            if let Some(request) = db::request_of(tx, leg, &self.exchange).await? {
+                self.decisions.decide(tx, request, Command::Unheard(leg), now()).await?;
+            }
         }
+        ignore(&self.exchange, Ignored::NotSigned)
     }
 
-    /// Every freeze and release there that stands is ordered again. At an exchange that lost nothing that changes nothing.
+    /// Every freeze and release there that stands is ordered again, soon. At an exchange that lost nothing that changes nothing.
     async fn anew(&self, tx: &mut PgConnection, fact: &ExchangeLogAnew) -> Result<(), HandleError> {
         if fact.exchange != self.exchange.as_str() {
             return ignore(&self.exchange, Ignored::OtherExchange);
         }
-        db::take_turn(tx).await?;
-        for request in db::with_legs_at(tx, &self.exchange).await? {
-            self.decisions.decide(tx, request, Command::Restate(self.exchange.clone()), now()).await?;
-        }
-        Ok(())
+        Ok(db::restate(tx, &self.exchange, now()).await?)
     }
 
     async fn undelivered(&self, tx: &mut PgConnection, fact: &OrderUndelivered) -> Result<(), HandleError> {

@@ -84,6 +84,8 @@ pub enum Command {
         /// The revision.
         revision: u32,
     },
+    /// An exchange's answer about a leg could not be verified.
+    Unheard(LegId),
     /// An exchange may have lost what it took in.
     Restate(ExchangeId),
     /// Release these legs.
@@ -147,6 +149,7 @@ impl Authority {
                 then.leg(leg, leg::Command::Report { reported, holder, for_now, stored_at });
             }
             Command::Undelivered { leg, revision } => then.leg(leg, leg::Command::Undelivered { revision }),
+            Command::Unheard(leg) => then.leg(leg, leg::Command::Unheard),
             Command::Restate(exchange) => {
                 for leg in self.legs.values().filter(|leg| leg.exchange == exchange) {
                     let worth = self.standing.as_ref().map(|_| then.worth(leg));

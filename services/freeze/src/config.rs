@@ -19,7 +19,8 @@ pub struct Config {
     /// How long an exchange may take an order in, in seconds; past it the order is signed anew under the next revision.
     #[serde(default = "order_valid_for_seconds")]
     pub order_valid_for_seconds: u32,
-    /// A release that was refused is ordered again after this time, in seconds; it doubles from there.
+    /// A release that was refused, and a freeze that was refused for now or answered so that it cannot be verified, is ordered
+    /// again after this time, in seconds; it doubles from there.
     #[serde(default = "chase_first_seconds")]
     pub chase_first_seconds: u32,
     /// The longest such time, in seconds.

@@ -81,17 +81,65 @@ pub(crate) async fn waiting(conn: &mut PgConnection) -> Result<Vec<RequestId>, s
     requests(query, conn).await
 }
 
-/// Under which requests something is or was frozen at an exchange, oldest first.
+/// Notes that everything at an exchange has to be ordered again, request by request.
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn with_legs_at(
+pub(crate) async fn restate(conn: &mut PgConnection, exchange: &ExchangeId, now: Moment) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into restating (request, exchange)
+         select distinct request, exchange from leg
+         where exchange = $1 and revision > 0 and (cap is null or until > $2)
+         on conflict do nothing",
+    )
+    .bind(exchange.as_str())
+    .bind(now)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Some of what has to be ordered again.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn restating(pool: &PgPool) -> Result<Vec<(RequestId, ExchangeId)>, sqlx::Error> {
+    let rows: Vec<(Uuid, String)> =
+        sqlx::query_as("select request, exchange from restating order by request limit 20").fetch_all(pool).await?;
+    rows.into_iter()
+        .map(|(request, exchange)| Ok((RequestId(request), text::parse(&exchange, "an exchange")?)))
+        .collect()
+}
+
+/// Notes that a request's legs at an exchange are ordered again. False where another replica has.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn restated(
     conn: &mut PgConnection,
+    request: RequestId,
     exchange: &ExchangeId,
-) -> Result<Vec<RequestId>, sqlx::Error> {
-    let query =
-        sqlx::query_scalar("select request from leg where exchange = $1 group by request order by min(opened_at)");
-    requests(query.bind(exchange.as_str()), conn).await
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query("delete from restating where request = $1 and exchange = $2")
+        .bind(request.0)
+        .bind(exchange.as_str())
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// What a request owes and cannot send waits until then: others come before it meanwhile.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn put_off(pool: &PgPool, request: RequestId, now: Moment, until: Moment) -> Result<(), sqlx::Error> {
+    sqlx::query("update leg set owed_at = $3 where request = $1 and owed_at <= $2")
+        .bind(request.0)
+        .bind(now)
+        .bind(until)
+        .execute(pool)
+        .await?;
+    Ok(())
 }
 
 /// What waits for a resume though no halt stops it any more: how much of it, by request. It could not be sent.

@@ -16,6 +16,9 @@ use crate::metrics::{METRICS, acknowledged};
 use crate::orders::Orders;
 use crate::{facts, standing};
 
+/// How long what cannot be sent is put off.
+const PUT_OFF: time::Duration = time::Duration::MINUTE;
+
 /// Carries decisions out.
 #[derive(Clone)]
 pub(crate) struct Decisions {
@@ -170,6 +173,15 @@ impl Decisions {
     /// # Errors
     /// When the database fails, or an order cannot be signed; the others are sent nevertheless.
     pub(crate) async fn send_what_is_due(&self, now: Moment) -> anyhow::Result<()> {
+        for (request, exchange) in db::restating(self.log.pool()).await? {
+            let mut tx = self.log.begin().await?;
+            db::take_turn(&mut tx).await?;
+            if db::restated(&mut tx, request, &exchange).await? {
+                let told = self.decide(&mut tx, request, Command::Restate(exchange), now).await;
+                told.map_err(|(HandleError::Poison(error) | HandleError::Retry(error))| error)?;
+            }
+            self.log.commit(tx).await?;
+        }
         let mut conn = self.log.pool().acquire().await?;
         let due = db::due(&mut conn, now).await?;
         drop(conn);
@@ -194,7 +206,12 @@ impl Decisions {
             let span = tracing::info_span!("send what is due", %request);
             match self.decide(&mut tx, request, command.clone(), now).instrument(span).await {
                 Ok(()) => self.log.commit(tx).await?,
-                Err(HandleError::Poison(error) | HandleError::Retry(error)) => outcome = Err(error),
+                Err(HandleError::Poison(error)) => {
+                    drop(tx);
+                    db::put_off(self.log.pool(), request, now, now + PUT_OFF).await?;
+                    outcome = Err(error);
+                }
+                Err(HandleError::Retry(error)) => outcome = Err(error),
             }
         }
         outcome

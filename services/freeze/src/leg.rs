@@ -146,6 +146,8 @@ pub enum Command {
         /// The revision.
         revision: u32,
     },
+    /// The exchange answered, and nobody here could verify it: it is as good as no answer.
+    Unheard,
     /// The exchange may have lost what it took in: it is ordered again.
     Restate {
         /// What the leg's grounds are worth, where it has some.
@@ -193,7 +195,7 @@ pub enum Event {
         /// Whether it did.
         taken_in: bool,
     },
-    /// The exchange refused again what must not be given up.
+    /// Once more there is no answer that counts to what must not be given up.
     RefusedAgain,
     /// The exchange says who holds the account.
     Holder(String),
@@ -204,7 +206,7 @@ pub enum Event {
         /// The most that can still be withheld.
         keep: Amount,
     },
-    /// The exchange has taken in a lower cap: at most this much can be withheld there.
+    /// The exchange has taken in all that was ordered: at most this much can be withheld there.
     Lowered {
         /// The most that can be withheld.
         keep: Amount,
@@ -336,6 +338,13 @@ impl Leg {
                     Ok(events)
                 }
             }
+            Command::Unheard => {
+                let answered = self.reported.is_some_and(|word| word.revision.get() == self.revision());
+                if answered || self.owed.is_some() || self.orders.is_empty() {
+                    return Err(Refusal::Unchanged);
+                }
+                Ok(self.again(at))
+            }
             Command::Restate { worth } => {
                 // What was refused is not asked for again by the way: only what the exchange may be withholding.
                 let (over, desired) = match self.desired {
@@ -392,10 +401,15 @@ impl Leg {
         Ok(events)
     }
 
+    /// It is ordered again, each time later.
+    fn again(&self, at: &Circumstances) -> Vec<Event> {
+        vec![Event::RefusedAgain, Event::Owed(Owed::At(at.now + at.pace.after(self.refusals)))]
+    }
+
     /// The desired state as the next revision, now or later.
     fn order(&self, at: &Circumstances) -> Vec<Event> {
-        if let Desired::Frozen { .. } = self.desired {
-            if at.now >= at.orders_until {
+        if let Desired::Frozen { until, .. } = self.desired {
+            if at.now >= at.orders_until || at.now >= until {
                 return vec![Event::Settled { keep: self.may_withhold() }];
             }
             if at.halted {

@@ -58,7 +58,7 @@ pub struct Parts {
     pub exchanges: BTreeSet<ExchangeId>,
     /// How long an exchange may take an order in.
     pub order_valid_for: time::Duration,
-    /// How releases that are refused are chased.
+    /// How what is refused and not given up is chased.
     pub pace: Pace,
 }
 

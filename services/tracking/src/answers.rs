@@ -33,6 +33,8 @@ enum News {
     Undelivered {
         revision: u32,
     },
+    /// The exchange answered, and it cannot be verified here.
+    Unheard,
 }
 
 #[async_trait]
@@ -81,8 +83,11 @@ impl Answers {
         match news {
             Ok(news) if exchange == self.exchange.as_str() => self.hear(tx, leg, asker, news, self.voice.now()).await,
             // The connector wrote it down because it verified it: our registry may be the older one, and an exchange answers
-            // a question only once.
-            Err(Some(fault)) if fault.is_unknown_key() => Err(HandleError::poison(fault)),
+            // a question only once. It is asked anew.
+            Err(Some(fault)) if fault.is_unknown_key() => {
+                self.hear(tx, leg, asker, News::Unheard, self.voice.now()).await?;
+                self.disregard()
+            }
             _ => self.disregard(),
         }
     }
@@ -120,8 +125,12 @@ impl Answers {
             News::Report(report, statement) if report.leg == leg => question.hear(report, statement, now, pace),
             News::Report(..) => return self.disregard(),
             News::Unavailable { revision } => question.miss(*revision, now, pace),
-            News::Undelivered { revision } => {
-                if question.expire(*revision, now, pace) {
+            News::Undelivered { .. } | News::Unheard => {
+                let revision = match news {
+                    News::Undelivered { revision } => revision,
+                    _ => question.revision(),
+                };
+                if question.expire(revision, now, pace) {
                     db::question::update(tx, &question).await?;
                 }
                 return Ok(());

@@ -96,27 +96,6 @@ async fn an_operator_has_a_parked_subject_tried_again_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follower_that_begins_anew_tries_once_more_what_is_parked() {
-    let house = House::new().await;
-    let moody = Moody::default();
-    for payload in ["poison", "a2"] {
-        house.append(fact("a", payload)).await;
-    }
-    let follower = run(house.follower("f", moody.clone()));
-    eventually("both are parked", async || house.cursor("f").await == Some(2)).await;
-    follower.stop().await.unwrap();
-    let follower = run(house.follower("f", moody.clone()));
-    eventually("it fails again", async || house.parked().await[0].tries == 2).await;
-    assert!(!house.parked().await[0].retrying);
-    follower.stop().await.unwrap();
-
-    moody.all_is_well.store(true, Ordering::SeqCst);
-    let _follower = run(house.follower("f", moody));
-    eventually("nothing is parked", async || house.parked().await.is_empty()).await;
-    assert_eq!(house.effects("f").await, ["poison", "a2"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_retry_asked_for_twice_does_nothing_twice() {
     let house = House::new().await;
     let moody = Moody::default();

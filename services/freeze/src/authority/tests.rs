@@ -555,6 +555,27 @@ fn an_arrival_that_is_back_and_worth_less_is_frozen_for_less_and_frees_the_rest_
 }
 
 #[test]
+fn what_a_leg_has_reserved_and_no_arrival_is_granted_serves_its_next_arrival_at_once() {
+    let mut world = World::new();
+    // Both at one account of one asset, whose cap is 50: what one loses the other gains.
+    world.worth = [(1, 30), (13, 20)].into();
+    world.step(Step::Arrive(1));
+    world.step(Step::Arrive(13));
+    world.retract(1);
+    world.worth.insert(1, 20);
+    world.step(Step::Arrive(1));
+    world.retract(13);
+    world.worth.insert(13, 30);
+    world.step(Step::Arrive(13));
+    let caps: Vec<_> = world.outbox.iter().map(|(_, _, desired)| *desired).collect();
+    let frozen = |cap: u64| Desired::Frozen { cap: cap.into(), until: NOON + Duration::days(30) };
+    assert_eq!(caps, [frozen(30), frozen(50), frozen(40), frozen(50)]);
+    let standing = world.authority.standing.as_ref().unwrap();
+    assert_eq!(standing.reserved(&asset(2)), 50_u64.into());
+    assert!(standing.claims.iter().all(|claim| claim.rest == Rest::None && claim.granted == claim.found.traced));
+}
+
+#[test]
 fn an_arrival_that_is_back_and_worth_more_is_frozen_for_more() {
     let mut world = World::new();
     world.worth = [(1, 20)].into();

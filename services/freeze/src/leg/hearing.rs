@@ -2,7 +2,7 @@
 
 use haetae_core::{Amount, LegState, Moment};
 
-use super::{Circumstances, Desired, Event, Leg, Owed, Refusal, Reported};
+use super::{Circumstances, Desired, Event, Leg, Refusal, Reported};
 
 impl Leg {
     /// A verified statement of the exchange.
@@ -55,10 +55,9 @@ impl Leg {
         Ok(events)
     }
 
-    /// Its cap has come down to this, and nothing that would raise it waits to be ordered.
-    fn was_higher(&self, cap: Amount) -> bool {
-        let last = self.orders.last().and_then(|order| order.cap);
-        last == Some(cap) && self.owed.is_none() && self.orders.iter().any(|order| order.cap > Some(cap))
+    /// This is what was ordered last, and nothing more waits to be ordered.
+    fn is_all(&self, cap: Amount) -> bool {
+        self.owed.is_none() && self.orders.last().and_then(|order| order.cap) == Some(cap)
     }
 
     /// What follows from the answer to the highest revision.
@@ -68,11 +67,9 @@ impl Leg {
                 vec![Event::Settled { keep: self.may_withhold() }]
             }
             // A release is never given up, and a freeze not as long as nobody has refused what it asks for.
-            (_, LegState::Refused) => {
-                vec![Event::RefusedAgain, Event::Owed(Owed::At(at.now + at.pace.after(self.refusals)))]
-            }
+            (_, LegState::Refused) => self.again(at),
             (_, LegState::Released | LegState::Expired) => vec![Event::Settled { keep: Amount::ZERO }],
-            (Desired::Frozen { cap, .. }, state) if taken_in(state) && self.was_higher(cap) => {
+            (Desired::Frozen { cap, .. }, state) if taken_in(state) && self.is_all(cap) => {
                 vec![Event::Lowered { keep: self.may_withhold() }]
             }
             _ => Vec::new(),

@@ -221,6 +221,27 @@ fn a_freeze_that_is_refused_for_now_is_ordered_again_each_time_later_as_long_as_
 }
 
 #[test]
+fn a_freeze_whose_period_is_over_is_ordered_no_more_whatever_its_authority_allows() {
+    let mut leg = new_leg();
+    let until = NOON + Duration::minutes(5);
+    tell(&mut leg, Command::Freeze { cap: 100_u64.into(), until, ground: None }, &at(0));
+    let events = tell(&mut leg, Command::Undelivered { revision: 1 }, &at(6));
+    assert_eq!(events.last(), Some(&Event::Settled { keep: Amount::ZERO }));
+}
+
+#[test]
+fn an_answer_that_nobody_could_verify_is_none_and_the_order_goes_out_again() {
+    let mut leg = new_leg();
+    tell(&mut leg, freeze(100), &at(0));
+    tell(&mut leg, Command::Unheard, &at(1));
+    assert_eq!(leg.owed, Some(Owed::At(NOON + Duration::seconds(90))));
+    assert_eq!(leg.decide(Command::Unheard, &at(1)), Err(Refusal::Unchanged), "said once");
+    assert_eq!(ordered(&tell(&mut leg, Command::Due { resumed: false }, &at(2))), [(2, frozen(100))]);
+    tell(&mut leg, says(2, LegState::Binding, 3), &at(3));
+    assert_eq!(leg.decide(Command::Unheard, &at(4)), Err(Refusal::Unchanged), "it has answered");
+}
+
+#[test]
 fn an_order_that_was_overtaken_before_it_was_sent_withholds_nothing() {
     let mut leg = new_leg();
     tell(&mut leg, freeze(60), &at(0));

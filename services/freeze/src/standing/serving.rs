@@ -31,9 +31,16 @@ impl Standing {
         if open.is_none() {
             self.may_open(found, line, now)?;
         }
-        let left = cap.saturating_sub(self.reserved(&found.asset));
+        let left = cap.saturating_sub(self.reserved(&found.asset)).saturating_add(self.room(leg));
         let grant = left.min(found.traced.saturating_sub(claim.granted));
         if grant.is_zero() { Err(Unserved::CapExhausted) } else { Ok((leg, grant)) }
+    }
+
+    /// What is reserved for a leg and granted to none of its arrivals, as when one is back and worth less.
+    fn room(&self, leg: LegId) -> Amount {
+        let held = self.reserves.get(&leg).map_or(Amount::ZERO, |reserve| reserve.amount);
+        let here = self.claims.iter().filter(|claim| self.leg_of(&claim.found) == Some(leg));
+        held.saturating_sub(here.map(|claim| claim.granted).sum())
     }
 
     /// The limits beyond which a person must decide. Holders count once an exchange has named them; until then the
@@ -82,7 +89,7 @@ impl Unfolding {
         let why = match self.state.judge(&claim, brake, now) {
             Ok((leg, grant)) => {
                 let held = self.state.reserves.get(&leg).map_or(Amount::ZERO, |reserve| reserve.amount);
-                let total = held.saturating_add(grant);
+                let total = held.saturating_add(grant.saturating_sub(self.state.room(leg)));
                 self.push(Event::Reserved { found: found.clone(), leg, grant, total, at: now });
                 claim.granted = claim.granted.saturating_add(grant);
                 (claim.granted < found.traced).then_some(Unserved::CapExhausted)

@@ -69,23 +69,19 @@ async fn what_an_exchange_may_have_lost_is_ordered_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_by_a_key_that_is_not_known_is_set_aside_with_its_leg_and_holds_up_no_other() {
+async fn what_was_answered_with_a_key_that_is_not_known_is_ordered_again_and_holds_up_nothing() {
     let world = World::new().await;
     world.approve_watch(request(1), Approved::default()).await;
     world.arrive(1, &upbit(), 1, 30).await;
-    world.arrive(2, &upbit(), 2, 30).await;
-    let orders = world.wait_for_orders(2).await;
+    let order = world.wait_for_orders(1).await.remove(0);
     let new_key = SigningKey::generate(Algorithm::EcdsaP256Sha256);
-    let early = sign_receipt(&receipt(&orders[0], LegState::Binding), &new_key);
-    world.store_receipt(&upbit(), &orders[0], early).await;
+    let early = sign_receipt(&receipt(&order, LegState::Binding), &new_key);
+    world.store_receipt(&upbit(), &order, early).await;
+    let orders = world.wait_for_orders(2).await;
+    assert_eq!((orders[1].order.leg, orders[1].order.revision), (order.order.leg, revision(2)));
     world.answer(&orders[1], LegState::Binding).await;
-    world.wait_for_leg(orders[1].order.leg, "binding", |leg| leg.reported == state(LegState::Binding)).await;
-    let parked = parked::list(&world.freeze.db.pool, 10).await.unwrap();
-    assert_eq!(parked.len(), 1);
-    assert_eq!(
-        (parked[0].subject.clone(), parked[0].kind.as_str()),
-        (format!("leg/{}", orders[0].order.leg), "receipt")
-    );
+    world.wait_for_leg(order.order.leg, "binding", |leg| leg.reported == state(LegState::Binding)).await;
+    assert!(parked::list(&world.freeze.db.pool, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,7 @@ pub(crate) struct House {
 
 impl House {
     async fn new(origin: &str) -> Self {
-        let db = TestDb::prepared(b"freeze 4", async |pool| {
+        let db = TestDb::prepared(b"freeze 5", async |pool| {
             haetae_ledger::migrate(&pool).await?;
             Ok(haetae_freeze::MIGRATOR.run(&pool).await?)
         });

@@ -74,23 +74,23 @@ async fn an_answer_that_the_exchange_did_not_sign_is_not_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_by_a_key_that_is_not_pinned_yet_is_set_aside_and_heard_once_it_is() {
-    let mut mesh = Mesh::start().await;
+async fn an_answer_by_a_key_that_is_not_pinned_yet_is_asked_for_again() {
+    let mut mesh = Mesh::with(hasty()).await;
     mesh.forget_key_of(Some("upbit"));
     let replica = mesh.replica().await;
     let account = mesh.chain.account(1);
     let request = mesh.ask_about(&account).await;
     mesh.answer("upbit", &account, ConfirmationAnswer::Held).await;
-    eventually("it is set aside", async || mesh.parked().await == 1).await;
+    mesh.asked("upbit", &account, 2).await;
     let held = async |replica: &Replica| {
         confirmation(replica, request).await.is_some_and(|c| c.conclusion() == wire::Conclusion::Held)
     };
-    assert!(!held(&replica).await);
+    assert!(!held(&replica).await && mesh.parked().await == 0);
     drop(replica);
     mesh.remember_keys();
     let replica = mesh.replica().await;
+    mesh.answer_all("upbit", &account, ConfirmationAnswer::Held).await;
     eventually("it is heard", async || held(&replica).await).await;
-    eventually("nothing is set aside", async || mesh.parked().await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
