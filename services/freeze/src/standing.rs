@@ -291,24 +291,18 @@ impl Standing {
                 }
                 then.push(Event::Withdrawn { arrival, exchange });
             }
-            Command::Settle { leg, keep } => {
+            Command::Settle { leg, keep } | Command::Lower { leg, keep } => {
                 let reserve = self.reserves.get(&leg).ok_or(Refusal::UnknownLeg)?;
                 // An answer never takes more from the cap than was reserved for it.
                 if keep >= reserve.amount {
                     return Err(Refusal::Unchanged);
                 }
                 let asset = reserve.asset.clone();
-                then.push(Event::Settled { leg, keep });
-                then.reconsider(brake, now, |claim| waits_for(&asset, claim));
-            }
-            Command::Lower { leg, keep } => {
-                let reserve = self.reserves.get(&leg).ok_or(Refusal::UnknownLeg)?;
-                if keep >= reserve.amount {
-                    return Err(Refusal::Unchanged);
-                }
-                let asset = reserve.asset.clone();
-                then.push(Event::Lowered { leg, keep });
-                then.reconsider(brake, now, |claim| waits_for(&asset, claim));
+                let for_good = matches!(command, Command::Settle { .. });
+                then.push(if for_good { Event::Settled { leg, keep } } else { Event::Lowered { leg, keep } });
+                then.reconsider(brake, now, |claim| {
+                    claim.found.asset == asset && claim.rest == Rest::Waits(Unserved::CapExhausted)
+                });
             }
             Command::Holder { leg, holder } => {
                 let reserve = self.reserves.get(&leg).ok_or(Refusal::UnknownLeg)?;
@@ -424,11 +418,6 @@ impl Standing {
     fn claim_mut(&mut self, arrival: ArrivalId, exchange: &ExchangeId) -> Option<&mut Claim> {
         self.claims.iter_mut().find(|claim| claim.found.arrival == arrival && claim.found.exchange == *exchange)
     }
-}
-
-/// Whether a freed reserve may serve a claim.
-fn waits_for(asset: &Asset, claim: &Claim) -> bool {
-    claim.found.asset == *asset && claim.rest == Rest::Waits(Unserved::CapExhausted)
 }
 
 #[cfg(test)]

@@ -125,15 +125,10 @@ impl Answers {
             News::Report(report, statement) if report.leg == leg => question.hear(report, statement, now, pace),
             News::Report(..) => return self.disregard(),
             News::Unavailable { revision } => question.miss(*revision, now, pace),
-            News::Undelivered { .. } | News::Unheard => {
-                let revision = match news {
-                    News::Undelivered { revision } => revision,
-                    _ => question.revision(),
-                };
-                if question.expire(revision, now, pace) {
-                    db::question::update(tx, &question).await?;
-                }
-                return Ok(());
+            News::Undelivered { revision } => return self.ask_anew(tx, question, *revision, now).await,
+            News::Unheard => {
+                let last = question.revision();
+                return self.ask_anew(tx, question, last, now).await;
             }
         };
         if !answered {
@@ -144,6 +139,20 @@ impl Answers {
             Asker::Watch(_) => self.learn(tx, &question, now).await,
             Asker::Request(_) => self.answer(tx, &question, now).await,
         }
+    }
+
+    /// No answer to this order counts, or will come. Where it was the last one, the next goes out in time.
+    async fn ask_anew(
+        &self,
+        tx: &mut PgConnection,
+        mut question: Question,
+        revision: u32,
+        now: Moment,
+    ) -> Result<(), HandleError> {
+        if question.expire(revision, now, &self.voice.pace) {
+            db::question::update(tx, &question).await?;
+        }
+        Ok(())
     }
 
     /// What follows for a watch. The head of its chain is locked.
