@@ -13,6 +13,7 @@ use crate::db;
 use crate::scene;
 use crate::scripted::Scripted;
 use crate::source::{Block, BlockRef, Body, Transfer};
+use crate::timers;
 
 const WATCHES: u32 = 1_000_000;
 /// Transfers a second that are matched at least, on one core.
@@ -96,7 +97,31 @@ async fn a_million_watches_are_read_in_parts_and_ten_thousand_transfers_a_second
     world.act_on(&keys.grant(&of, world.now())).await;
     let head = db::chain::head(&world.db.pool, &scene::chain()).await.unwrap().unwrap();
     world.reader.refresh(&mut conn, head).await.unwrap();
-    println!("one more: stored, said and known to the reader in {:?}", began.elapsed());
+    let added = began.elapsed();
+    println!("one more: stored, said and known to the reader in {added:?}");
     let woken = usize::try_from(BLOCKS).unwrap();
     assert_eq!(world.reader.sleepers.len(), WATCHES as usize + 1 - woken);
+
+    let began = Instant::now();
+    let mut tx = world.voice.log.begin().await.unwrap();
+    assert!(timers::end(&mut tx, &world.voice, of.watch, world.now()).await.unwrap());
+    world.voice.log.commit(tx).await.unwrap();
+    let head = db::chain::head(&world.db.pool, &scene::chain()).await.unwrap().unwrap();
+    world.reader.refresh(&mut conn, head).await.unwrap();
+    let removed = began.elapsed();
+    println!("one less: ended, said and forgotten by the reader in {removed:?}");
+    assert_eq!(world.reader.sleepers.len(), WATCHES as usize - woken);
+
+    let ids: Vec<Uuid> = sqlx::query_scalar("select id from watch limit 200").fetch_all(&world.db.pool).await.unwrap();
+    let began = Instant::now();
+    assert_eq!(db::watch::load_all(&mut conn, &ids).await.unwrap().len(), 200);
+    let listed = began.elapsed();
+    println!("a page of 200: read in {listed:?}");
+    let began = Instant::now();
+    timers::end_watches(&world.voice, world.now()).await.unwrap();
+    let looked = began.elapsed();
+    println!("whether any is over: known in {looked:?}");
+    for took in [added, removed, listed, looked] {
+        assert!(took < std::time::Duration::from_secs(1), "{took:?}");
+    }
 }
